@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The configuration, read from YAML by libcyaml's schema. Every default needs no file. */
+#ifndef SMTPWARD_CONFIG_H
+#define SMTPWARD_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "finding.h"
+#include "policy.h"
+
+#define CONFIG_PATH "/etc/smtpward/smtpward.yaml"
+#define CONTROL_SOCKET_PATH "/run/smtpward/smtpward.sock"
+
+enum account_form { ACCOUNT_NAME, ACCOUNT_HASH, ACCOUNT_NONE };
+enum journal_use { JOURNAL_AUTO, JOURNAL_ON, JOURNAL_OFF };
+
+/* One rule of the policy, ready for the kernel. */
+struct config_rule {
+	struct policy_key key;
+	struct policy_rule rule; /* rule.id counts the rules from 1, in the file's order */
+	char *to;      /* as written: address or prefix; "any" */
+	char *user;    /* as written, or NULL */
+	char *cgroup;  /* path below the cgroup root, or NULL; key.scope is filled in when the rules are loaded */
+	char *reason;  /* or NULL */
+	int64_t until; /* seconds since the epoch: the rule ends then; 0: never */
+};
+
+struct config {
+	enum policy_mode mode;
+	struct {
+		uint16_t number;
+		bool implicit_tls;
+	} ports[PORTS_MAX];
+	unsigned port_count;
+	char *cgroup;           /* attach point: a cgroup2 directory; NULL: the root, found or mounted */
+	char *control_socket;
+	unsigned fallback_window_s;
+	enum account_form account;
+	struct policy_rule default_rule;
+	struct config_rule *rules;
+	unsigned rule_count;
+	struct {
+		unsigned keep;     /* closed sessions kept in memory */
+		unsigned open_max; /* open sessions followed at once */
+	} sessions;
+	struct {
+		enum severity minimum;  /* findings below it raise no alert */
+		unsigned repeat_s;      /* the same (finding, destination, sender) again after this time only */
+		unsigned rate;          /* alerts a minute at most, over all */
+	} alerts;
+	struct {
+		bool enabled;
+		int facility;  /* LOG_MAIL ... */
+		char *prefix;  /* "@cee:" */
+		char *socket;  /* "/dev/log" */
+	} syslog;
+	struct {
+		char *path; /* NULL: no file */
+	} file;
+	enum journal_use journal;
+	struct {
+		bool enabled;
+		char *address; /* 127.0.0.1 */
+		uint16_t port;
+	} metrics;
+};
+
+/*
+ * Reads and checks path. NULL takes CONFIG_PATH where it exists and the defaults where it does not.
+ * Returns the configuration, to be freed with config_free(), or NULL; then error holds one line that names
+ * file, line, column, key and what is allowed.
+ */
+struct config *config_load(const char *path, char *error, unsigned error_size);
+void config_free(struct config *config);
+
+#endif
