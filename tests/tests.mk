@@ -1,0 +1,22 @@
+# Unit tests: each tests/unit/test_X.c is one cmocka program, linked with the agent's parts (all but main).
+
+UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+.PHONY: unit
+unit: $(UNIT)
+	$(Q)for test in $(UNIT); do $$test || exit 1; done
+
+# Instrumented objects of their own, so that the tests run under ASan and UBSan.
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+SAN_OBJ := $(AGENT_OBJ:$(BUILD)/userspace/%=$(BUILD)/san/%)
+
+$(BUILD)/san/%.o: userspace/%.c
+	$(call say,CC-SAN,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(filter-out -D_FORTIFY_SOURCE=2,$(CFLAGS_ALL)) $(SANITIZE) -MMD -MP -c -o $@ $<
+
+$(BUILD)/san/kernel.o: $(BUILD)/smtpward.skel.h
+
+$(BUILD)/tests/test_%: tests/unit/test_%.c $(SAN_OBJ)
+	$(call say,TEST,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(filter-out -D_FORTIFY_SOURCE=2,$(CFLAGS_ALL)) -Itests $(SANITIZE) -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(SAN_OBJ) $(PKG_LIBS) -lcmocka

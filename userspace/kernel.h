@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The narrow interface to the kernel: everything that needs a capability stands behind it. Load and attach the
+ * BPF object, read its events and counters, write mode and policy, destroy a socket. Nothing here judges.
+ */
+#ifndef SMTPWARD_KERNEL_H
+#define SMTPWARD_KERNEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config.h"
+#include "event.h"
+
+struct kernel;
+
+struct kernel_hook {
+	const char *name;     /* "cgroup/connect4" ... */
+	bool attached;
+	char error[96];       /* why not; "" if attached */
+};
+
+struct kernel_problem {
+	int exit_code;   /* sysexits: EX_NOPERM 77, EX_CONFIG 78, EX_UNAVAILABLE 69, EX_OSERR 71 */
+	char text[256];  /* one line */
+};
+
+/* Loads the object, fills its maps from config, attaches it. Returns NULL and fills problem; then nothing is
+ * left attached. */
+struct kernel *kernel_open(const struct config *config, struct kernel_problem *problem);
+/* Detaches everything. leave: keep links and maps pinned, so that the kernel goes on without an agent. */
+void kernel_close(struct kernel *kernel, bool leave);
+
+/* Descriptor to poll for reading; kernel_read() then hands every waiting event to take(). Returns how many
+ * there were, or a negative errno. */
+int kernel_ring_fd(const struct kernel *kernel);
+int kernel_read(struct kernel *kernel, void (*take)(void *context, const struct flow_event *event), void *context);
+
+/* Takes effect at each flow's next command. Return 0 or a negative errno. */
+int kernel_set_mode(struct kernel *kernel, enum policy_mode mode);
+enum policy_mode kernel_mode(const struct kernel *kernel);
+/* Replaces the rules by those of config that have not ended at now (seconds since the epoch). */
+int kernel_set_policy(struct kernel *kernel, const struct config *config, int64_t now);
+
+/* Ends the flow's socket (SOCK_DESTROY, by cookie, in its own network namespace): the sender gets ECONNABORTED,
+ * the server an RST. Returns 0, -ENOENT if it is gone already, or another negative errno. */
+int kernel_destroy_socket(struct kernel *kernel, const struct flow_event *event);
+
+/* Sums the per-CPU counters. */
+void kernel_counters(const struct kernel *kernel, uint64_t counters[COUNTER_COUNT]);
+
+/* The hooks, and in *count how many. */
+const struct kernel_hook *kernel_hooks(const struct kernel *kernel, unsigned *count);
+/* Path of the cgroup that the hooks are attached to, and below which cgroup_path() looks. */
+const char *kernel_cgroup(const struct kernel *kernel);
+/* Bytes in the ring buffer now, and its size. */
+void kernel_ring_fill(const struct kernel *kernel, uint64_t *used, uint64_t *size);
+/* Path, below the cgroup2 mount, of the cgroup with this id ("/", "/system.slice/postfix.service"); NULL if it
+ * is gone. The caller frees it. */
+char *kernel_cgroup_path(const struct kernel *kernel, uint64_t cgroup_id);
+
+#endif
