@@ -1,0 +1,19 @@
+# The fault-making SMTP server, and the end-to-end tests with real mail programs (root; namespaces of their own).
+
+FAULT := fault_server fault_options fault_link fault_dialogue
+E2E_ENV := PYTHONDONTWRITEBYTECODE=1 BUILD=$(abspath $(BUILD))
+# E2E="test_block.py -k swaks" runs a part of them
+E2E ?=
+
+.PHONY: e2e
+e2e: all $(BUILD)/fault_server
+	$(Q)cd tests/e2e && $(E2E_ENV) /usr/bin/python3 -m pytest -p no:cacheprovider -q $(E2E)
+
+$(BUILD)/fault_server: $(FAULT:%=$(BUILD)/tools/%.o)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lssl -lcrypto -lpthread
+
+$(BUILD)/tools/fault_%.o: tools/fault_%.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
