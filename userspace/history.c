@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "history.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <uthash.h>
+
+#include "session.h"
+
+enum server_kind { SERVER_BY_ADDRESS, SERVER_BY_NAME, SERVER_KINDS };
+enum sender_kind { SENDER_BY_PROCESS, SENDER_BY_CGROUP, SENDER_KINDS };
+
+/* Compared as bytes: no padding, and all of it written. */
+struct key {
+	uint8_t server_kind;
+	uint8_t sender_kind;
+	uint16_t reserved;
+	uint32_t uid;
+	uint64_t sender; /* pid or cgroup id */
+	char comm[16];
+	char server[SERVER_NAME_SIZE]; /* address or name */
+};
+
+_Static_assert(sizeof(struct key) == 32 + SERVER_NAME_SIZE, "a key has no padding");
+
+struct failure {
+	uint64_t id;
+	uint64_t opened_ns;
+	struct timespec time;
+};
+
+/*
+ * The newest failure is what is told. The oldest is kept beside it for senders with several sessions at a time: the
+ * newest may have been opened only after the session in question, and then cannot be what it fell back from.
+ */
+struct entry {
+	struct key key;
+	struct failure newest, oldest;
+	UT_hash_handle hh;
+};
+
+struct history {
+	struct entry *entries; /* in order of their newest failure: the longest ago is first */
+	unsigned max;
+	unsigned window_s;
+};
+
+struct history *history_new(unsigned window_s, unsigned max)
+{
+	struct history *history = calloc(1, sizeof(*history));
+	if (!history)
+		return NULL;
+	history->window_s = window_s;
+	history->max = max;
+	return history;
+}
+
+static void remove_entry(struct history *history, struct entry *entry)
+{
+	HASH_DEL(history->entries, entry);
+	free(entry);
+}
+
+void history_free(struct history *history)
+{
+	if (!history)
+		return;
+	while (history->entries)
+		remove_entry(history, history->entries);
+	free(history);
+}
+
+void history_set_window(struct history *history, unsigned window_s)
+{
+	history->window_s = window_s;
+}
+
+/* Fills key; returns false if the session has no such key: its cgroup or the server's name is not known. */
+static bool key_of(struct key *key, const struct flow_event *flow, unsigned server_kind, unsigned sender_kind)
+{
+	memset(key, 0, sizeof(*key));
+	key->server_kind = (uint8_t)server_kind;
+	key->sender_kind = (uint8_t)sender_kind;
+	key->uid = flow->uid;
+	key->sender = sender_kind == SENDER_BY_PROCESS ? flow->pid : flow->cgroup_id;
+	memcpy(key->comm, flow->comm, strnlen(flow->comm, sizeof(flow->comm)));
+	if (server_kind == SERVER_BY_ADDRESS)
+		memcpy(key->server, flow->server_address, sizeof(flow->server_address));
+	else
+		memcpy(key->server, flow->server_name, strnlen(flow->server_name, sizeof(flow->server_name)));
+	return key->sender != 0 && (server_kind == SERVER_BY_ADDRESS || key->server[0] != '\0');
+}
+
+static bool is_in_window(const struct history *history, const struct failure *failure, struct timespec now)
+{
+	time_t elapsed = now.tv_sec - failure->time.tv_sec;
+	if (now.tv_nsec < failure->time.tv_nsec)
+		elapsed--;
+	return elapsed < (time_t)history->window_s;
+}
+
+/* Drops what is past the window, then makes room for one more. */
+static void make_room(struct history *history, struct timespec now)
+{
+	while (history->entries && (!is_in_window(history, &history->entries->newest, now) ||
+				    HASH_COUNT(history->entries) >= history->max))
+		remove_entry(history, history->entries);
+}
+
+static void note(struct history *history, const struct key *key, const struct failure *failure)
+{
+	struct entry *entry;
+
+	HASH_FIND(hh, history->entries, key, sizeof(*key), entry);
+	if (entry)
+		HASH_DEL(history->entries, entry); /* added again below, as the last */
+	make_room(history, failure->time);
+	if (!entry) {
+		entry = calloc(1, sizeof(*entry));
+		if (!entry)
+			return;
+		entry->key = *key;
+		entry->oldest = *failure;
+	}
+	if (!is_in_window(history, &entry->oldest, failure->time))
+		entry->oldest = entry->newest;
+	entry->newest = *failure;
+	HASH_ADD(hh, history->entries, key, sizeof(entry->key), entry);
+}
+
+void history_tls_failed(struct history *history, const struct session *session, struct timespec now)
+{
+	const struct failure failure = { session->id, session->last.opened_ns, now };
+	struct key key;
+
+	if (history->max == 0)
+		return;
+	for (unsigned server = 0; server < SERVER_KINDS; server++)
+		for (unsigned sender = 0; sender < SENDER_KINDS; sender++)
+			if (key_of(&key, &session->last, server, sender))
+				note(history, &key, &failure);
+}
+
+static bool explains(const struct history *history, const struct failure *failure, const struct session *session,
+		     struct timespec now)
+{
+	return failure->id != session->id && failure->opened_ns <= session->last.opened_ns &&
+	       is_in_window(history, failure, now);
+}
+
+uint64_t history_fallback_of(struct history *history, const struct session *session, struct timespec now)
+{
+	const struct failure *best = NULL;
+
+	for (unsigned kind = 0; kind < SERVER_KINDS * SENDER_KINDS; kind++) {
+		struct key key;
+		struct entry *entry;
+		if (!key_of(&key, &session->last, kind / SENDER_KINDS, kind % SENDER_KINDS))
+			continue;
+		HASH_FIND(hh, history->entries, &key, sizeof(key), entry);
+		if (!entry)
+			continue;
+		const struct failure *failure =
+			explains(history, &entry->newest, session, now) ? &entry->newest : &entry->oldest;
+		if (!explains(history, failure, session, now))
+			continue;
+		if (!best || failure->opened_ns > best->opened_ns)
+			best = failure;
+	}
+	return best ? best->id : 0;
+}
+
+unsigned history_count(const struct history *history)
+{
+	return HASH_COUNT(history->entries);
+}
