@@ -55,10 +55,13 @@ static bool await_hello(struct link *link)
 static bool enter_tls(struct link *link)
 {
 	const struct faults *faults = link->faults;
+	struct timespec pause = { 0, 50 * 1000 * 1000 };
 
 	if (faults->after_220) {
 		if (strcmp(faults->after_220, "plaintext") == 0)
 			return true;
+		/* in a segment of its own */
+		nanosleep(&pause, NULL);
 		act(link, faults->after_220);
 		return false;
 	}
@@ -200,7 +203,8 @@ static const struct mechanism {
 	/* realm="server.example",nonce="OA6MG9tEQGm2hh",qop="auth",algorithm=md5-sess,charset=utf-8 */
 	{ "DIGEST-MD5", false,
 	  { "cmVhbG09InNlcnZlci5leGFtcGxlIixub25jZT0iT0E2TUc5dEVRR20yaGgiLHFvcD0iYXV0aCIs"
-	    "YWxnb3JpdGhtPW1kNS1zZXNzLGNoYXJzZXQ9dXRmLTg=" } },
+	    "YWxnb3JpdGhtPW1kNS1zZXNzLGNoYXJzZXQ9dXRmLTg=",
+	    "cnNwYXV0aD0wMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMA==" } },
 	{ "NTLM", true, { "", "TlRMTVNTUAACAAAAAAAAADgAAAABAgAAASNFZ4mrze8AAAAAAAAAAAAAAAAwAAAA" } },
 	{ "SCRAM-SHA-1", true, { "", "cj1jbGllbnRzZXJ2ZXIscz1jMkZzZEE9PSxpPTQwOTY=" } },
 	{ "SCRAM-SHA-256", true, { "", "cj1jbGllbnRzZXJ2ZXIscz1jMkZzZEE9PSxpPTQwOTY=" } },

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""Sends the message on standard input with python's smtplib. Exit 0: the server took it."""
+import argparse
+import errno
+import smtplib
+import ssl
+import sys
+
+
+def arguments():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("host")
+    parser.add_argument("port", type=int)
+    parser.add_argument("--tls", choices=("none", "may", "must", "implicit", "fallback"), default="none")
+    parser.add_argument("--auth")
+    parser.add_argument("--user")
+    parser.add_argument("--password")
+    parser.add_argument("--from", dest="sender")
+    parser.add_argument("--to")
+    return parser.parse_args()
+
+
+def context():
+    made = ssl.create_default_context()
+    made.check_hostname = False
+    made.verify_mode = ssl.CERT_NONE
+    return made
+
+
+def connect(options):
+    if options.tls == "implicit":
+        return smtplib.SMTP_SSL(options.host, options.port, "client.example", timeout=15, context=context())
+    return smtplib.SMTP(options.host, options.port, "client.example", timeout=15)
+
+
+def start_tls(client, options):
+    client.ehlo_or_helo_if_needed()
+    if options.tls in ("must", "fallback") or (options.tls == "may" and client.has_extn("starttls")):
+        client.starttls(context=context())
+
+
+def log_in(client, options):
+    client.ehlo_or_helo_if_needed()
+    client.user, client.password = options.user, options.password
+    client.auth(options.auth, getattr(client, "auth_" + options.auth.lower().replace("-", "_")))
+
+
+def send(options, message):
+    client = connect(options)
+    try:
+        start_tls(client, options)
+        if options.auth:
+            log_in(client, options)
+        client.sendmail(options.sender, [options.to], message)
+        client.quit()
+    finally:
+        client.close()
+
+
+def main():
+    options = arguments()
+    message = sys.stdin.buffer.read()
+    try:
+        try:
+            send(options, message)
+        except (ssl.SSLError, OSError) as error:
+            if options.tls != "fallback":
+                raise
+            # what a careless application does
+            print("again in clear, after:", error)
+            options.tls = "none"
+            send(options, message)
+    except OSError as error:  # smtplib's errors among them
+        print(type(error).__name__, errno.errorcode.get(error.errno or 0, ""), error)
+        return 1
+    return 0
+
+
+sys.exit(main())

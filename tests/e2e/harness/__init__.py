@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""What the end-to-end tests stand on: namespaces, servers, real mail programs, the agent."""
+import os
+import pathlib
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+BUILD = pathlib.Path(os.environ.get("BUILD", ROOT / "build"))
+TOOLS = ROOT / "tools"
+CLIENTS = ROOT / "tests" / "e2e" / "clients"

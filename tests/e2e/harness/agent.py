@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""The agent under test and its command line."""
+import json
+import signal
+import socket
+import subprocess
+
+from . import BUILD
+from .lab import wait_until
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def to_yaml(value, depth=0):
+    """Enough YAML for a configuration: mappings, lists of mappings, plain scalars."""
+    pad = "  " * depth
+    lines = []
+    for key, item in value.items():
+        if isinstance(item, dict):
+            lines += [f"{pad}{key}:", to_yaml(item, depth + 1)]
+        elif isinstance(item, list):
+            lines.append(f"{pad}{key}:")
+            for entry in item:
+                block = to_yaml(entry, depth + 2)
+                lines.append(f"{pad}  - {block.lstrip()}")
+        else:
+            lines.append(f"{pad}{key}: {str(item).lower() if isinstance(item, bool) else json.dumps(item)}")
+    return "\n".join(lines)
+
+
+class Agent:
+    def __init__(self, lab, number, mode="monitor", cgroup=None, **settings):
+        self.lab = lab
+        self.folder = lab.scratch / f"agent-{number}"
+        self.folder.mkdir()
+        self.socket = self.folder / "control.sock"
+        self.alerts_file = self.folder / "alerts.jsonl"
+        self.output = self.folder / "output"
+        self.metrics_port = free_port()
+        self.config = {
+            "mode": mode,
+            "cgroup": str(cgroup or lab.cgroup),
+            "control_socket": str(self.socket),
+            "syslog": {"enabled": False},
+            "journal": "off",
+            "file": {"path": str(self.alerts_file)},
+            "metrics": {"port": self.metrics_port},
+            **settings,
+        }
+        self.process = None
+
+    def start(self, wait=True):
+        config = self.folder / "smtpward.yaml"
+        config.write_text(to_yaml(self.config) + "\n")
+        with open(self.output, "ab") as output:
+            self.process = self.lab.start(None, [BUILD / "smtpwardd", "-f", "-c", config], stdout=output, stderr=output)
+        if wait:
+            wait_until(self._answers, "the agent answers")
+
+    def _answers(self):
+        assert self.process.poll() is None, f"the agent ended with {self.process.returncode}:\n{self.output.read_text()}"
+        return self.run("-j", "status").returncode == 0
+
+    def stop(self):
+        """Ends the agent in the orderly way; returns its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.terminate()
+            try:
+                self.process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                raise AssertionError("the agent does not end at SIGTERM") from None
+        return self.process.returncode
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def run(self, *arguments):
+        return subprocess.run([BUILD / "smtpward", "-s", self.socket, *map(str, arguments)], capture_output=True, text=True)
+
+    def ask(self, *arguments):
+        result = self.run("-j", *arguments)
+        assert result.returncode == 0, f"smtpward {arguments}: {result.returncode}: {result.stderr}"
+        return json.loads(result.stdout)
+
+    def set_mode(self, mode):
+        result = self.run("mode", mode)
+        assert result.returncode == 0, result.stderr
+
+    def sessions(self, count=1, closed=True):
+        """Waits until that many sessions are there (and over), and no other is open. Returns them, the oldest first."""
+        seen = []
+
+        def enough():
+            seen[:] = self.ask("sessions")["sessions"]
+            return len(seen) >= count and not (closed and any(s["closed"] is None for s in seen))
+        try:
+            wait_until(enough, f"{count} sessions")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; there are: {json.dumps(seen, indent=1)}\n{self.output.read_text()}") from None
+        assert len(seen) == count, f"{count} sessions expected: {json.dumps(seen, indent=1)}"
+        return sorted(seen, key=lambda s: s["opened"])
+
+    def session(self):
+        return self.sessions(1)[0]
+
+    def alerts(self):
+        if not self.alerts_file.exists():
+            return []
+        return [json.loads(line) for line in self.alerts_file.read_text().splitlines()]
+
+    def metrics(self):
+        import urllib.request
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
+            return answer.read().decode()
+
+
+def expect(session, outcome, findings=(), facts=(), absent=(), **values):
+    """Findings are the exact set; facts must be there, absent must not; values name members, nested ones with two underscores
+    ("auth__account")."""
+    told = json.dumps(session, indent=1)
+    assert session["outcome"] == outcome, told
+    assert set(session["findings"]) == set(findings), f"expected {sorted(findings)}: {told}"
+    assert len(session["findings"]) == len(set(session["findings"])), told
+    assert set(facts) <= set(session["facts"]), f"missing {set(facts) - set(session['facts'])}: {told}"
+    assert not set(absent) & set(session["facts"]), f"not expected {set(absent) & set(session['facts'])}: {told}"
+    for path, value in values.items():
+        member = session
+        for name in path.split("__"):
+            member = member[name]
+        assert member == value, f"{path} is {member!r}, not {value!r}: {told}"

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""Two network namespaces joined by a veth pair, and a cgroup for the clients. Nothing leaves them."""
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import time
+
+PREFIX = "swe2e"
+ADDRESSES = {
+    "client": ("192.0.2.1", "2001:db8::1"),
+    "server": ("192.0.2.2", "2001:db8::2"),
+}
+
+
+def sh(*argv, check=True, **options):
+    return subprocess.run([str(a) for a in argv], check=check, text=True, capture_output=True, **options)
+
+
+def wait_until(condition, what, timeout=20.0):
+    """Polls; returns the first true value. The limit only ends a test that fails anyway."""
+    end = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"never came true: {what}")
+        time.sleep(0.02)
+
+
+def cgroup2_mount():
+    for line in pathlib.Path("/proc/self/mounts").read_text().splitlines():
+        _, where, kind, *_ = line.split()
+        if kind == "cgroup2":
+            return pathlib.Path(where)
+    return None
+
+
+class Lab:
+    """Names carry this process's id, so that two runs do not meet."""
+
+    def __init__(self, scratch):
+        self.scratch = pathlib.Path(scratch)
+        self.name = f"{PREFIX}-{os.getpid()}"
+        self.ns = {side: f"{self.name}-{side}" for side in ADDRESSES}
+        self.own_cgroup_mount = None
+        self.cgroup = None
+        self.children = []
+
+    def open(self):
+        sweep()
+        for side in self.ns.values():
+            sh("ip", "netns", "add", side)
+        sh("ip", "-n", self.ns["client"], "link", "add", "veth0", "type", "veth",
+           "peer", "name", "veth0", "netns", self.ns["server"])
+        for side, ns in self.ns.items():
+            ipv4, ipv6 = ADDRESSES[side]
+            sh("ip", "-n", ns, "addr", "add", f"{ipv4}/24", "dev", "veth0")
+            # no duplicate address detection: the address is usable at once
+            sh("ip", "-n", ns, "addr", "add", f"{ipv6}/64", "dev", "veth0", "nodad")
+            sh("ip", "-n", ns, "link", "set", "lo", "up")
+            sh("ip", "-n", ns, "link", "set", "veth0", "up")
+        self._make_cgroup()
+
+    def _make_cgroup(self):
+        mount = cgroup2_mount()
+        if not mount:
+            mount = self.own_cgroup_mount = self.scratch / "cgroup2"
+            mount.mkdir()
+            sh("mount", "-t", "cgroup2", "none", mount)
+        self.cgroup = mount / self.name
+        self.cgroup.mkdir()
+
+    def close(self):
+        for child in self.children:
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+        if self.cgroup and self.cgroup.exists():
+            self._empty_cgroup()
+        for ns in self.ns.values():
+            sh("ip", "netns", "delete", ns, check=False)
+        if self.own_cgroup_mount:
+            sh("umount", self.own_cgroup_mount, check=False)
+
+    def _empty_cgroup(self):
+        def empty():
+            pids = (self.cgroup / "cgroup.procs").read_text().split()
+            for pid in pids:
+                try:
+                    os.kill(int(pid), signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            return not pids
+        wait_until(empty, "the test's cgroup is empty")
+        for path in sorted(self.cgroup.rglob("*"), reverse=True):
+            if path.is_dir():
+                path.rmdir()
+        self.cgroup.rmdir()
+
+    def start(self, side, argv, watched=False, cgroup=None, **options):
+        """Starts argv in the namespace of side; watched: in the cgroup that the agent watches."""
+        procs = (cgroup or self.cgroup) / "cgroup.procs"
+
+        def enter_cgroup():
+            procs.write_text("0")
+
+        # not `ip netns exec`, which hides /sys/fs/cgroup
+        full = ["nsenter", f"--net=/run/netns/{self.ns[side]}", "--"] if side else []
+        full += [str(a) for a in argv]
+        child = subprocess.Popen(full, preexec_fn=enter_cgroup if watched or cgroup else None, **options)
+        self.children.append(child)
+        return child
+
+
+def sweep():
+    """Removes what a killed run left: its process is gone, its names are not."""
+    for line in sh("ip", "netns", "list").stdout.splitlines():
+        match = re.match(rf"({PREFIX}-(\d+)-\w+)", line)
+        if match and not pathlib.Path(f"/proc/{match[2]}").exists():
+            sh("ip", "netns", "delete", match[1], check=False)
