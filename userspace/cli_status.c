@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* `smtpward status` and `mode`. */
+#include <string.h>
+#include <sysexits.h>
+
+#include "cli.h"
+#include "cli_client.h"
+#include "cli_output.h"
+
+static void line(const char *title, enum colour colour, const char *text)
+{
+	out_format("%-10s", title);
+	out_colour(colour, *text ? text : "-");
+	out_format("\n");
+}
+
+static void status_health(const json_t *answer)
+{
+	const char *health = member_text(answer, "health");
+	json_t *reason;
+	size_t index;
+
+	line("health", outcome_colour(health), health);
+	json_array_foreach(json_object_get(answer, "reasons"), index, reason) {
+		const char *text = json_string_value(reason);
+		line("", COLOUR_POOR, text ? text : "");
+	}
+}
+
+static void status_hooks(const json_t *answer)
+{
+	static const char *const headers[] = { "HOOK", "STATE", "ERROR", NULL };
+	struct table *table = table_new(headers);
+	json_t *hook;
+	size_t index;
+
+	json_array_foreach(json_object_get(answer, "hooks"), index, hook) {
+		bool attached = member_true(hook, "attached");
+		table_cell(table, COLOUR_NONE, member_text(hook, "name"));
+		table_cell(table, attached ? COLOUR_GOOD : COLOUR_BAD, attached ? "attached" : "missing");
+		table_cell(table, COLOUR_NONE, member_text(hook, "error"));
+	}
+	out_format("\n");
+	table_print(table);
+}
+
+/* The numbers of an object, one a row. */
+static void status_numbers(const char *title, json_t *object)
+{
+	const char *headers[] = { title, "COUNT", NULL };
+	struct table *table = table_new(headers);
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(object, key, value) {
+		if (!json_is_integer(value))
+			continue;
+		table_cell(table, COLOUR_NONE, key);
+		table_number(table, json_integer_value(value));
+	}
+	out_format("\n");
+	table_print(table);
+}
+
+static void status_sinks(const json_t *answer)
+{
+	static const char *const headers[] = { "SINK", "WRITTEN", "DROPPED", NULL };
+	struct table *table = table_new(headers);
+	json_t *sink;
+	size_t index;
+
+	json_array_foreach(json_object_get(answer, "sinks"), index, sink) {
+		table_cell(table, COLOUR_NONE, member_text(sink, "name"));
+		table_number(table, member_number(sink, "written"));
+		table_number(table, member_number(sink, "dropped"));
+	}
+	out_format("\n");
+	table_print(table);
+}
+
+static void status_print(const json_t *answer)
+{
+	const json_t *sessions = json_object_get(answer, "sessions");
+	char text[128], time[40];
+
+	snprintf(text, sizeof(text), "%s, pid %lld", member_text(answer, "version"), member_number(answer, "pid"));
+	line("smtpwardd", COLOUR_NONE, text);
+	line("mode", COLOUR_HEAD, member_text(answer, "mode"));
+	status_health(answer);
+	line("started", COLOUR_NONE, local_time(member_text(answer, "started"), time, sizeof(time)));
+	line("cgroup", COLOUR_NONE, member_text(answer, "cgroup"));
+	snprintf(text, sizeof(text), "%lld open, %lld closed and kept", member_number(sessions, "open"),
+		 member_number(sessions, "closed"));
+	line("sessions", COLOUR_NONE, text);
+	status_hooks(answer);
+	status_numbers("KERNEL", json_object_get(json_object_get(answer, "counters"), "kernel"));
+	status_numbers("AGENT", json_object_get(json_object_get(answer, "counters"), "agent"));
+	status_numbers("RING", json_object_get(answer, "ring"));
+	status_sinks(answer);
+}
+
+int cli_status(struct cli *cli, int argc, char **argv)
+{
+	json_t *answer;
+	int result;
+
+	(void)argv;
+	if (argc > 1)
+		return cli_usage("status takes no argument");
+	result = cli_request(cli, json_pack("{s:s}", "command", "status"), &answer);
+	if (result)
+		return result;
+	if (cli->json)
+		out_json(answer);
+	else
+		status_print(answer);
+	json_decref(answer);
+	return EX_OK;
+}
+
+int cli_mode(struct cli *cli, int argc, char **argv)
+{
+	json_t *request = json_pack("{s:s}", "command", "mode"), *answer;
+	int result;
+
+	if (argc > 2 || (argc == 2 && strcmp(argv[1], "monitor") && strcmp(argv[1], "block"))) {
+		json_decref(request);
+		return cli_usage("mode takes monitor or block, or nothing to show it");
+	}
+	if (argc == 2)
+		json_object_set_new(request, "set", json_string(argv[1]));
+	result = cli_request(cli, request, &answer);
+	if (result)
+		return result;
+	if (cli->json) {
+		out_json(answer);
+	} else {
+		out_text(member_text(answer, "mode"));
+		out_format("\n");
+	}
+	json_decref(answer);
+	return EX_OK;
+}
