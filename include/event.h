@@ -15,7 +15,7 @@
 
 #define EVENT_ABI_VERSION 1
 
-#define MECHANISM_SIZE 24 /* a SASL mechanism name has at most 20 characters (RFC 4422 section 3.1), and NUL */
+#define MECHANISM_SIZE 32 /* a SASL mechanism name has at most 20 characters (RFC 4422 section 3.1), and NUL */
 #define ACCOUNT_SIZE 64   /* the user name in AUTH PLAIN or LOGIN, cut there, and NUL */
 #define SERVER_NAME_SIZE 64 /* the first word of the greeting, cut there, and NUL */
 
@@ -44,6 +44,7 @@ struct flow_event {
 	__u64 time_ns;       /* CLOCK_MONOTONIC of this event */
 	__u64 opened_ns;     /* CLOCK_MONOTONIC of connect() */
 	__u64 facts;         /* FACT(...) | ... */
+	__u64 stopped;       /* those of facts that are true of the dropped segment only: they never left the host */
 	__u64 socket_cookie; /* SO_COOKIE */
 	__u64 netns_cookie;  /* SO_NETNS_COOKIE; 0 where the kernel cannot tell */
 	__u64 cgroup_id;     /* cgroup v2 of the process that called connect() */
@@ -76,7 +77,7 @@ struct flow_event {
 	char server_name[SERVER_NAME_SIZE]; /* hostile bytes; NUL-terminated */
 };
 
-_Static_assert(sizeof(struct flow_event) == 72 + 20 + 12 + 12 + 32 + 16 + MECHANISM_SIZE + ACCOUNT_SIZE + SERVER_NAME_SIZE + 4,
+_Static_assert(sizeof(struct flow_event) == 80 + 20 + 12 + 12 + 32 + 16 + MECHANISM_SIZE + ACCOUNT_SIZE + SERVER_NAME_SIZE + 4,
 	       "event ABI: no implicit padding but the four bytes at the end");
 
 /* What the BPF programs count, in a per-CPU array. Append only. */

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* A flow's snapshot into the ring buffer. What does not fit is counted. */
+#ifndef SMTPWARD_BPF_EMIT_H
+#define SMTPWARD_BPF_EMIT_H
+
+#include "maps.h"
+
+#define RING_URGENT_BYTES (512 * 1024)
+
+/*
+ * Waking the agent costs a context switch, so most events wait for its next look, a tenth of a second at most.
+ * A blocked flow cannot wait, and a ring that fills up must not.
+ */
+static __always_inline __u64 wake_flags(__u8 reason)
+{
+	if (reason == EVENT_BLOCKED || bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > RING_URGENT_BYTES)
+		return BPF_RB_FORCE_WAKEUP;
+	return BPF_RB_NO_WAKEUP;
+}
+
+static __noinline int emit(struct flow *flow, __u8 reason)
+{
+	const struct client_parser *client = &flow->client;
+	const struct server_parser *server = &flow->server;
+	struct flow_event *event;
+
+	flow->sequence++;
+	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	if (!event) {
+		count(COUNTER_EVENTS_LOST);
+		return 0;
+	}
+	__builtin_memset(event, 0, sizeof(*event));
+	event->flow_id = flow->flow_id;
+	event->time_ns = bpf_ktime_get_ns();
+	event->opened_ns = flow->opened_ns;
+	event->facts = client->facts | server->facts;
+	event->stopped = flow->stopped;
+	event->socket_cookie = flow->socket_cookie;
+	event->netns_cookie = flow->netns_cookie;
+	event->cgroup_id = flow->cgroup_id;
+	event->bytes_sent = flow->bytes_sent;
+	event->bytes_received = flow->bytes_received;
+	event->pid = flow->pid;
+	event->tid = flow->tid;
+	event->uid = flow->uid;
+	event->sequence = flow->sequence;
+	event->rule_id = flow->rule_id;
+	event->client_port = flow->client_port;
+	event->server_port = flow->server_port;
+	event->greeting_code = server->greeting_code;
+	event->ehlo_code = server->ehlo_code;
+	event->starttls_code = server->starttls_code;
+	event->auth_code = server->auth_code;
+	event->reason = reason;
+	event->end = flow->end;
+	event->require = flow->require;
+	event->implicit_tls = flow->implicit_tls;
+	event->client_alert = client->alert;
+	event->server_alert = server->alert;
+	event->starttls_anonymous = client->anonymoustls;
+	__builtin_memcpy(event->client_address, flow->client_address, 16);
+	__builtin_memcpy(event->server_address, flow->server_address, 16);
+	__builtin_memcpy(event->comm, flow->comm, sizeof(event->comm));
+	__builtin_memcpy(event->mechanism, client->mechanism, MECHANISM_SIZE);
+	if (client->account_known)
+		__builtin_memcpy(event->account, client->account, ACCOUNT_SIZE);
+	__builtin_memcpy(event->server_name, server->name, SERVER_NAME_SIZE);
+	/* A parser's last byte of each text is never written, but this object does not trust itself with it. */
+	event->mechanism[MECHANISM_SIZE - 1] = 0;
+	event->account[ACCOUNT_SIZE - 1] = 0;
+	event->server_name[SERVER_NAME_SIZE - 1] = 0;
+	bpf_ringbuf_submit(event, wake_flags(reason));
+	count(COUNTER_EVENTS_SENT);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The maps, and what a flow's storage holds. */
+#ifndef SMTPWARD_BPF_MAPS_H
+#define SMTPWARD_BPF_MAPS_H
+
+#include <linux/bpf.h>
+#include <stdbool.h>
+
+#include <bpf/bpf_helpers.h>
+
+#include "dialogue.h"
+#include "event.h"
+#include "policy.h"
+
+#define CHUNK 64 /* bytes loaded at once; a power of two */
+
+/*
+ * A flow, in its socket's storage. Identity is written at connect; client, work, chunks and the flags by the
+ * egress direction, under the socket lock; server by the ingress direction.
+ */
+struct flow {
+	__u8 settled; /* TLS is established and told: egress looks at nothing any more */
+	__u8 blocked; /* a segment was dropped: nothing with payload leaves any more */
+	__u8 watched; /* 0: the storage is left over from an earlier connection */
+	__u8 opened;
+	__u8 end; /* enum flow_end */
+	__u8 armed; /* header option callbacks are on */
+	__u8 server_has_next;
+	__u8 client_has_next;
+	__u32 client_next; /* sequence number of the client's next byte */
+	__u32 server_next;
+	__u32 sequence; /* events sent */
+
+	struct client_parser client; /* as of the last segment that passed */
+	struct server_parser server;
+	struct client_parser work; /* client, taken through the segment at hand */
+
+	__u64 flow_id;
+	__u64 opened_ns;
+	__u64 stopped;
+	__u64 socket_cookie;
+	__u64 netns_cookie;
+	__u64 cgroup_id;
+	__u64 bytes_sent;
+	__u64 bytes_received;
+	__u32 pid;
+	__u32 tid;
+	__u32 uid;
+	__u32 rule_id;
+	__u16 client_port;
+	__u16 server_port;
+	__u8 require;
+	__u8 implicit_tls;
+	__u8 client_seen; /* egress saw payload */
+	__u8 reserved;
+	__u8 client_address[16];
+	__u8 server_address[16];
+	char comm[16];
+
+	__u32 client_taken; /* bytes of the chunk that are read */
+	__u32 server_taken;
+	__u8 client_chunk[CHUNK]; /* wiped after use: it may hold a secret */
+	__u8 server_chunk[CHUNK];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct flow);
+} flows SEC(".maps");
+
+/* 2 MiB: 5,000 events; the agent maps it twice. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 2 * 1024 * 1024);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, COUNTER_COUNT);
+	__type(key, __u32);
+	__type(value, __u64);
+} counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, PORTS_MAX);
+	__type(key, __u16); /* host byte order */
+	__type(value, __u8); /* enum port_kind */
+} ports SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct settings);
+} settings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, POLICY_MAX_RULES);
+	__type(key, struct policy_key);
+	__type(value, struct policy_entry);
+} rules SEC(".maps");
+
+static __always_inline void count(__u32 id)
+{
+	__u64 *counter = bpf_map_lookup_elem(&counters, &id);
+	if (counter)
+		(*counter)++;
+}
+
+#endif

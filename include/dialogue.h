@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The SMTP dialogue machine (RFC 5321, 3207, 4954, 3030): from bytes to facts.
+ *
+ * Compiled twice, by clang into the BPF object and by gcc into the agent and the tests; no libc, no helpers,
+ * no allocation. One parser for each direction, each written by its own direction only; a step reads the other
+ * direction's parser, which may be a moment behind but never ahead of the wire.
+ */
+#ifndef SMTPWARD_DIALOGUE_H
+#define SMTPWARD_DIALOGUE_H
+
+#include <linux/types.h>
+
+#include "compiler.h"
+#include "event.h"
+#include "facts.h"
+#include "tls_record.h"
+
+#define CLIENT_CAP_BYTES (64 * 1024)  /* command bytes read before TLS; message content does not count */
+#define SERVER_CAP_BYTES (256 * 1024) /* reply bytes read before TLS */
+
+#define BODY_TAIL 64 /* so many bytes at the end of a segment are read for the end of a DATA body */
+
+/* A word is kept as its last eight bytes, upper case, first byte highest; its length tells longer ones apart. */
+#define WORD4(a, b, c, d) ((__u64)(a) << 24 | (__u64)(b) << 16 | (__u64)(c) << 8 | (__u64)(d))
+#define WORD8(a, b, c, d, e, f, g, h) (WORD4(a, b, c, d) << 32 | WORD4(e, f, g, h))
+#define WORD_STARTTLS WORD8('S', 'T', 'A', 'R', 'T', 'T', 'L', 'S')
+#define WORD_ANONYMOUSTLS WORD8('Y', 'M', 'O', 'U', 'S', 'T', 'L', 'S') /* the end of X-ANONYMOUSTLS */
+#define ANONYMOUSTLS_LENGTH 14
+
+/* What a command is, as far as its reply or what follows it matters. */
+enum command {
+	COMMAND_OTHER, /* also an empty line */
+	COMMAND_EHLO,
+	COMMAND_HELO,
+	COMMAND_STARTTLS,
+	COMMAND_AUTH, /* the command and each SASL response */
+	COMMAND_DATA,
+	/* below: answered like COMMAND_OTHER */
+	COMMAND_MAIL,
+	COMMAND_RCPT,
+	COMMAND_BDAT,
+	COMMAND_QUIT,
+	COMMAND_LHLO,
+};
+
+/* What in the present segment asks for a verdict. */
+#define DEMAND_AUTH 1       /* an AUTH command */
+#define DEMAND_CREDENTIAL 2 /* a SASL response */
+#define DEMAND_MAIL 4       /* a MAIL command */
+#define DEMAND_CAP 8        /* the parse cap is reached in it */
+#define DEMAND_TLS_DATA 16  /* application data after the handshake */
+
+enum client_state {
+	CLIENT_LINE,      /* at the start of a line */
+	CLIENT_VERB,      /* in its first word */
+	CLIENT_REST,      /* anywhere behind, until LF */
+	CLIENT_MECHANISM, /* AUTH, first argument */
+	CLIENT_INITIAL,   /* AUTH, initial response */
+	CLIENT_RESPONSE,  /* a SASL response, on a line of its own */
+	CLIENT_SIZE,      /* BDAT, first argument */
+	CLIENT_TLS,
+	CLIENT_OPAQUE, /* nothing is read any more */
+	/* a DATA body: behind any byte, CR, CRLF, CRLF "." and CRLF "." CR */
+	CLIENT_BODY,
+	CLIENT_BODY_CR,
+	CLIENT_BODY_CRLF,
+	CLIENT_BODY_DOT,
+	CLIENT_BODY_DOT_CR,
+};
+
+/* Where a user name is being cut out of SASL responses. */
+enum account_step { ACCOUNT_NOT_READ, ACCOUNT_PLAIN_AUTHZID, ACCOUNT_PLAIN_AUTHCID, ACCOUNT_LOGIN };
+
+#define PENDING_MAX 8 /* commands of interest that wait for their reply; a power of two */
+
+struct client_parser {
+	__u64 facts;
+	__u64 skip;   /* bytes to pass unread: the rest of a BDAT chunk or of a TLS record */
+	__u64 word;   /* the word being read, see WORD8 */
+	__u64 number; /* BDAT's chunk size */
+	__u32 commands; /* lines sent that the server will answer */
+	__u32 cut;      /* ordinal of an EHLO reply that the client did not wait for */
+	__u32 parsed;
+	__u32 demands;
+	__u32 unsolicited;          /* server->unsolicited when the DATA body began */
+	__u32 base64;               /* bits of a sextet not yet used */
+	__u32 pending[PENDING_MAX]; /* ordinal << 8 | enum command; a queue that the server's parser reads */
+	__u8 pending_head;
+	__u8 state;  /* enum client_state */
+	__u8 after;  /* enum command: the last line that was a command */
+	__u8 verb;   /* enum command: of the line being read */
+	__u8 word_length;
+	__u8 response_length; /* of a SASL response, up to 255 */
+	__u8 response_first;  /* its first byte */
+	__u8 base64_bits;
+	__u8 account_step;   /* enum account_step */
+	__u8 account_length; /* bytes in account so far */
+	__u8 account_known;  /* 1: account is a user name, complete, and no part of it a password */
+	__u8 mechanism_length;
+	__u8 implicit_tls;    /* the port is one of TLS from the first byte */
+	__u8 anonymoustls;    /* STARTTLS was asked with X-ANONYMOUSTLS */
+	__u8 alert;           /* TLS_ALERT_* or the description */
+	__u8 finished_now;    /* Finished is in the present segment */
+	struct tls_record tls;
+	char mechanism[MECHANISM_SIZE];
+	char account[ACCOUNT_SIZE];
+};
+
+struct server_parser {
+	__u64 facts;
+	__u64 skip;
+	__u64 word;
+	__u32 replies;     /* complete replies so far, without greeting and unsolicited ones */
+	__u32 unsolicited; /* replies to nothing */
+	__u32 parsed;
+	__u16 code;      /* of the line being read */
+	__u16 last_code; /* of the last complete reply */
+	__u16 greeting_code;
+	__u16 ehlo_code;
+	__u16 starttls_code;
+	__u16 auth_code;
+	__u8 pending_tail;
+	__u8 column; /* of the line being read, up to 255; CR does not count */
+	__u8 line_bad;  /* the line does not begin with a reply code */
+	__u8 separator; /* the byte behind the code; LF if there is none */
+	__u8 in_reply;  /* between the first and last line of a reply */
+	__u8 later_line; /* in a reply, not on its first line */
+	__u8 kind;      /* enum reply_kind */
+	__u8 word_length;
+	__u8 word_ended;
+	__u8 in_tls;
+	__u8 opaque;
+	__u8 greeted;
+	__u8 text_length; /* of the greeting, up to 255 */
+	__u8 text_masked; /* '*' and 'X' in it */
+	__u8 implicit_tls;
+	__u8 alert;
+	__u8 name_length;
+	__u8 reserved[7];
+	struct tls_record tls;
+	char name[SERVER_NAME_SIZE];
+};
+
+enum reply_kind {
+	/* 0 to COMMAND_DATA: the reply to that command */
+	REPLY_GREETING = 64,
+	REPLY_UNSOLICITED,
+};
+
+/* Both parsers at the start of a flow; memory must be zero. */
+static __always_inline void dialogue_start(struct client_parser *client, struct server_parser *server, int implicit_tls)
+{
+	client->alert = TLS_ALERT_NONE;
+	server->alert = TLS_ALERT_NONE;
+	client->implicit_tls = implicit_tls ? 1 : 0;
+	server->implicit_tls = implicit_tls ? 1 : 0;
+}
+
+static __always_inline __u8 ascii_upper(__u8 byte)
+{
+	return byte >= 'a' && byte <= 'z' ? (__u8)(byte - 32) : byte;
+}
+
+#endif

@@ -1,0 +1,525 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The client's direction of the dialogue machine: commands, SASL responses, message content, TLS records. */
+#ifndef SMTPWARD_DIALOGUE_CLIENT_H
+#define SMTPWARD_DIALOGUE_CLIENT_H
+
+#include "dialogue.h"
+
+static __always_inline int client_in_body(const struct client_parser *client)
+{
+	return client->state >= CLIENT_BODY;
+}
+
+/* Whether the server has answered all that the client sent; then *code is its last reply's. */
+static __always_inline int client_is_answered(const struct client_parser *client, const struct server_parser *server)
+{
+	return (__s32)(server->replies - client->commands) >= 0;
+}
+
+/* Notes the end of a line that the server will answer. */
+static __always_inline void client_expects_reply(struct client_parser *client, const struct server_parser *server,
+						 __u8 command)
+{
+	__u32 ordinal = ++client->commands;
+	if (command == COMMAND_OTHER || command > COMMAND_DATA)
+		return;
+	if ((__u8)(client->pending_head - server->pending_tail) >= PENDING_MAX) {
+		client->facts |= FACT(CLIENT_GAP); /* no real client has so many under way: give up rather than guess */
+		client->state = CLIENT_OPAQUE;
+		return;
+	}
+	client->pending[MASKED_INDEX(client->pending_head, PENDING_MAX - 1)] = ordinal << 8 | command;
+	client->pending_head++;
+}
+
+static __always_inline __u8 client_verb(__u64 word, __u8 length)
+{
+	if (length == 8 && word == WORD_STARTTLS)
+		return COMMAND_STARTTLS;
+	if (length == ANONYMOUSTLS_LENGTH && word == WORD_ANONYMOUSTLS)
+		return COMMAND_STARTTLS;
+	if (length != 4)
+		return COMMAND_OTHER;
+	switch ((__u32)word) {
+	case WORD4('E', 'H', 'L', 'O'): return COMMAND_EHLO;
+	case WORD4('H', 'E', 'L', 'O'): return COMMAND_HELO;
+	case WORD4('L', 'H', 'L', 'O'): return COMMAND_LHLO;
+	case WORD4('A', 'U', 'T', 'H'): return COMMAND_AUTH;
+	case WORD4('M', 'A', 'I', 'L'):
+	case WORD4('S', 'E', 'N', 'D'): /* RFC 821 section 3.4: these three begin a transaction as MAIL does */
+	case WORD4('S', 'O', 'M', 'L'):
+	case WORD4('S', 'A', 'M', 'L'): return COMMAND_MAIL;
+	case WORD4('R', 'C', 'P', 'T'): return COMMAND_RCPT;
+	case WORD4('D', 'A', 'T', 'A'): return COMMAND_DATA;
+	case WORD4('B', 'D', 'A', 'T'): return COMMAND_BDAT;
+	case WORD4('Q', 'U', 'I', 'T'): return COMMAND_QUIT;
+	}
+	return COMMAND_OTHER;
+}
+
+/* One decoded byte of a SASL response. Only what can be a user name is kept. */
+static __always_inline void client_account_byte(struct client_parser *client, __u8 byte)
+{
+	if (client->account_step == ACCOUNT_PLAIN_AUTHZID) {
+		if (byte == 0)
+			client->account_step = ACCOUNT_PLAIN_AUTHCID;
+		return;
+	}
+	if (client->account_step == ACCOUNT_PLAIN_AUTHCID && byte == 0) {
+		/* message = [authzid] NUL authcid NUL passwd (RFC 4616): what follows is the password */
+		client->account_known = 1;
+		client->account_step = ACCOUNT_NOT_READ;
+		client->base64 = 0;
+		client->base64_bits = 0;
+		return;
+	}
+	if (client->account_length < ACCOUNT_SIZE - 1) {
+		client->account[MASKED_INDEX(client->account_length, ACCOUNT_SIZE - 1)] = (char)byte;
+		client->account_length++;
+	}
+}
+
+/* The value of a base64 digit, or 64 (RFC 4648 section 4). */
+static __always_inline __u32 base64_value(__u8 byte)
+{
+	if (byte >= 'A' && byte <= 'Z')
+		return (__u32)byte - 'A';
+	if (byte >= 'a' && byte <= 'z')
+		return (__u32)byte - 'a' + 26;
+	if (byte >= '0' && byte <= '9')
+		return (__u32)byte - '0' + 52;
+	return byte == '+' ? 62 : byte == '/' ? 63 : 64;
+}
+
+static __always_inline void client_response_byte(struct client_parser *client, __u8 byte)
+{
+	if (client->response_length == 0)
+		client->response_first = byte;
+	if (client->response_length < 255)
+		client->response_length++;
+	if (client->account_step == ACCOUNT_NOT_READ)
+		return;
+	__u32 value = base64_value(byte);
+	if (value > 63)
+		return;
+	client->base64 = client->base64 << 6 | value;
+	client->base64_bits += 6;
+	if (client->base64_bits >= 8) {
+		__u32 bits = MASKED_INDEX(client->base64_bits - 8U, 7);
+		__u8 decoded = (__u8)(client->base64 >> bits);
+		client->base64 &= (1U << bits) - 1;
+		client->base64_bits = (__u8)bits;
+		client_account_byte(client, decoded);
+	}
+}
+
+static __always_inline void client_response_start(struct client_parser *client)
+{
+	client->response_length = 0;
+	client->response_first = 0;
+	client->base64 = 0;
+	client->base64_bits = 0;
+	client->word = 0;
+	client->word_length = 0;
+}
+
+static __always_inline void client_forget_account(struct client_parser *client)
+{
+	__builtin_memset(client->account, 0, sizeof(client->account));
+	client->account_length = 0;
+	client->account_known = 0;
+}
+
+/* A SASL response is complete, on the AUTH line or on its own. */
+static __always_inline void client_response_end(struct client_parser *client)
+{
+	if (client->response_length == 0)
+		return; /* AUTH without initial response */
+	if (client->response_length == 1 && (client->response_first == '=' || client->response_first == '*'))
+		return; /* RFC 4954 section 4: an empty initial response; a cancelled exchange */
+	client->facts |= FACT(CREDENTIAL_CLEAR);
+	if (client->account_step == ACCOUNT_LOGIN)
+		client->account_known = 1;
+	else if (!client->account_known)
+		client_forget_account(client); /* a PLAIN message cut short: the rest may be a password */
+	client->account_step = ACCOUNT_NOT_READ;
+}
+
+/* The mechanism's name is complete: which user name can be cut out of what follows? */
+static __always_inline void client_mechanism_end(struct client_parser *client)
+{
+	client->account_step = ACCOUNT_NOT_READ;
+	if (client->mechanism_length != 5)
+		return;
+	if (client->word == (WORD4('P', 'L', 'A', 'I') << 8 | 'N'))
+		client->account_step = ACCOUNT_PLAIN_AUTHZID;
+	else if (client->word == (WORD4('L', 'O', 'G', 'I') << 8 | 'N'))
+		client->account_step = ACCOUNT_LOGIN;
+}
+
+static __always_inline void client_mechanism_byte(struct client_parser *client, __u8 byte)
+{
+	__u8 upper = ascii_upper(byte);
+	if (client->mechanism_length >= MECHANISM_SIZE - 1)
+		return;
+	/* sasl-mech = 1*20(UPPER-ALPHA / DIGIT / HYPHEN / UNDERSCORE), RFC 4422 section 3.1 */
+	int valid = (upper >= 'A' && upper <= 'Z') || (upper >= '0' && upper <= '9') || upper == '-' || upper == '_';
+	client->mechanism[MASKED_INDEX(client->mechanism_length, MECHANISM_SIZE - 1)] = valid ? (char)upper : '?';
+	client->mechanism_length++;
+	client->word = client->word << 8 | upper;
+}
+
+/* The first word of a line is complete. */
+static __always_inline void client_verb_end(struct client_parser *client)
+{
+	__u8 verb = client_verb(client->word, client->word_length);
+	client->verb = verb;
+	client->state = CLIENT_REST;
+	if (verb != COMMAND_OTHER && client->implicit_tls && !(client->facts & FACT(CLIENT_HELLO)))
+		client->facts |= FACT(PLAIN_ON_TLS_PORT);
+	switch (verb) {
+	case COMMAND_AUTH:
+		client->facts |= FACT(AUTH_CLEAR);
+		client->demands |= DEMAND_AUTH;
+		client->state = CLIENT_MECHANISM;
+		client->mechanism_length = 0;
+		__builtin_memset(client->mechanism, 0, sizeof(client->mechanism));
+		client_forget_account(client);
+		client_response_start(client);
+		break;
+	case COMMAND_MAIL:
+		client->facts |= FACT(MAIL_CLEAR);
+		client->demands |= DEMAND_MAIL;
+		break;
+	case COMMAND_BDAT:
+		client->state = CLIENT_SIZE;
+		client->number = 0;
+		break;
+	}
+}
+
+/* LF: the command is complete. */
+static __always_inline void client_line_end(struct client_parser *client, const struct server_parser *server)
+{
+	__u8 verb = client->verb;
+	client->after = verb;
+	client->state = CLIENT_LINE;
+	switch (verb) {
+	case COMMAND_EHLO:
+		client->facts |= FACT(EHLO_SENT);
+		break;
+	case COMMAND_HELO:
+		client->facts |= FACT(HELO_SENT);
+		break;
+	case COMMAND_LHLO:
+		client->facts |= FACT(LHLO_SENT);
+		break;
+	case COMMAND_RCPT:
+		client->facts |= FACT(RECIPIENT_CLEAR);
+		break;
+	case COMMAND_QUIT:
+		client->facts |= FACT(QUIT_SENT);
+		break;
+	case COMMAND_STARTTLS:
+		client->facts |= FACT(STARTTLS_ASKED);
+		client->anonymoustls = client->word_length == ANONYMOUSTLS_LENGTH;
+		break;
+	case COMMAND_AUTH:
+		client_response_end(client);
+		break;
+	case COMMAND_BDAT:
+		/* Without a MAIL the server counts no chunk for sure, and a skip could hide an AUTH behind it. */
+		if (client->facts & FACT(MAIL_CLEAR)) {
+			client->skip = client->number;
+			client->facts |= FACT(CONTENT_CLEAR);
+		}
+		break;
+	}
+	client_expects_reply(client, server, verb);
+}
+
+/* The type byte of a flow's first record, or of the first after a line, is read. */
+static __always_inline void client_tls_start(struct client_parser *client)
+{
+	if (client->commands == 0)
+		client->facts |= FACT(TLS_FROM_START);
+	client->tls.type = TLS_HANDSHAKE;
+	client->tls.position = 1;
+}
+
+/* The first byte of a line: what the line is depends on the command before it. Returns the state to go on in. */
+static __always_inline __u8 client_line_start(struct client_parser *client, const struct server_parser *server, __u8 byte)
+{
+	int answered = client_is_answered(client, server);
+	__u16 code = server->last_code;
+	if (byte == TLS_HANDSHAKE) {
+		client_tls_start(client);
+		return CLIENT_TLS;
+	}
+	client->word = 0;
+	client->word_length = 0;
+	client->verb = COMMAND_OTHER;
+	if (server->in_reply && server->later_line && server->kind == COMMAND_EHLO)
+		client->cut = server->replies + 1;
+	switch (client->after) {
+	case COMMAND_DATA:
+		if (!(client->facts & FACT(MAIL_CLEAR)) || (answered && code != 354))
+			break;
+		client->facts |= FACT(CONTENT_CLEAR);
+		client->unsolicited = server->unsolicited;
+		client->after = COMMAND_OTHER;
+		return CLIENT_BODY_CRLF;
+	case COMMAND_AUTH:
+		if (answered && code != 334)
+			break;
+		client_response_start(client);
+		if (byte != '*')
+			client->demands |= DEMAND_CREDENTIAL;
+		return CLIENT_RESPONSE;
+	case COMMAND_STARTTLS:
+		if (!answered)
+			client->facts |= FACT(COMMAND_INJECTED);
+		else if (code >= 200 && code < 300)
+			client->facts |= FACT(PLAIN_AFTER_STARTTLS);
+		break;
+	}
+	return CLIENT_VERB;
+}
+
+/* The end of a line in a SASL exchange. */
+static __always_inline void client_response_line_end(struct client_parser *client, const struct server_parser *server)
+{
+	client->state = CLIENT_LINE;
+	/* Some clients say QUIT in the middle of an exchange; as base64 it would be three bytes, no credential. */
+	if (client->word_length == 4 && (__u32)client->word == WORD4('Q', 'U', 'I', 'T')) {
+		client->facts |= FACT(QUIT_SENT);
+		client_expects_reply(client, server, COMMAND_OTHER);
+		client->after = COMMAND_OTHER;
+		return;
+	}
+	client_response_end(client);
+	client->after = COMMAND_AUTH;
+	client_expects_reply(client, server, COMMAND_AUTH);
+}
+
+static __always_inline void client_body_byte(struct client_parser *client, __u8 byte)
+{
+	__u8 state = client->state;
+	if (byte == '\n' && state == CLIENT_BODY_DOT_CR) {
+		client->state = CLIENT_LINE;
+		client->commands++; /* the end of the message is answered, too */
+	} else if (byte == '\n' && state == CLIENT_BODY_CR) {
+		client->state = CLIENT_BODY_CRLF;
+	} else if (byte == '\r') {
+		client->state = state == CLIENT_BODY_DOT ? CLIENT_BODY_DOT_CR : CLIENT_BODY_CR;
+	} else {
+		client->state = byte == '.' && state == CLIENT_BODY_CRLF ? CLIENT_BODY_DOT : CLIENT_BODY;
+	}
+}
+
+/* A record of the client's, as far as it can be read. */
+static __always_inline void client_tls_record(struct client_parser *client)
+{
+	struct tls_record *record = &client->tls;
+	switch (record->type) {
+	case TLS_CHANGE_CIPHER_SPEC:
+		record->encrypted = 1;
+		break;
+	case TLS_HANDSHAKE:
+		if (record->encrypted) {
+			record->legacy = 1;
+			client->facts |= FACT(CLIENT_FINISHED);
+		} else if (record->first == TLS_CLIENT_HELLO) {
+			client->facts |= FACT(CLIENT_HELLO);
+		}
+		break;
+	case TLS_ALERT:
+		client->facts |= FACT(CLIENT_ALERT);
+		if (client->alert == TLS_ALERT_NONE)
+			client->alert = record->length == 2 ? record->second : TLS_ALERT_NOT_READABLE;
+		break;
+	case TLS_DATA:
+		if (!record->legacy && record->length <= TLS13_ALERT_LENGTH) {
+			client->facts |= FACT(CLIENT_ALERT);
+			if (client->alert == TLS_ALERT_NONE)
+				client->alert = TLS_ALERT_NOT_READABLE;
+		} else if (!(client->facts & FACT(CLIENT_FINISHED))) {
+			client->facts |= FACT(CLIENT_FINISHED);
+			client->finished_now = 1; /* with a certificate before it: several records, one flight */
+		} else if (!client->finished_now) {
+			client->facts |= FACT(CLIENT_DATA);
+			client->demands |= DEMAND_TLS_DATA;
+		}
+		break;
+	}
+}
+
+/* Returns 1 if the byte was taken as TLS, 0 if it is plaintext. */
+static __always_inline int client_tls_byte(struct client_parser *client, __u8 byte)
+{
+	switch (tls_record_byte(&client->tls, byte)) {
+	case TLS_INVALID:
+		client->state = CLIENT_LINE;
+		return 0;
+	case TLS_RECORD:
+		client_tls_record(client);
+		client->skip = tls_record_rest(&client->tls);
+		return 1;
+	case TLS_MORE:
+		break;
+	}
+	return 1;
+}
+
+/*
+ * Takes one byte of the client's. The caller has made sure that client->skip is 0 and the state is not
+ * CLIENT_OPAQUE.
+ */
+static __always_inline void client_byte(struct client_parser *client, const struct server_parser *server, __u8 byte)
+{
+	if (client_in_body(client)) {
+		client_body_byte(client, byte);
+		return;
+	}
+	if (client->state == CLIENT_TLS && client_tls_byte(client, byte))
+		return;
+	if (byte == '\r')
+		return;
+	if (client->state == CLIENT_LINE) {
+		if (byte == ' ' || byte == '\t')
+			return; /* some servers skip leading blanks */
+		client->state = client_line_start(client, server, byte);
+		if (client->state == CLIENT_TLS)
+			return;
+		if (client_in_body(client)) {
+			client_body_byte(client, byte);
+			return;
+		}
+	}
+	__u8 state = client->state;
+	if (state == CLIENT_VERB || state == CLIENT_RESPONSE) {
+		if (state == CLIENT_VERB && byte <= ' ') {
+			client_verb_end(client);
+			state = byte == '\n' ? CLIENT_REST : client->state;
+		} else if (byte != '\n') {
+			client->word = client->word << 8 | ascii_upper(byte);
+			if (client->word_length < 255)
+				client->word_length++;
+		}
+	}
+	if (byte == '\n') {
+		if (state == CLIENT_RESPONSE)
+			client_response_line_end(client, server);
+		else {
+			if (client->state == CLIENT_MECHANISM)
+				client_mechanism_end(client);
+			client_line_end(client, server);
+		}
+		return;
+	}
+	switch (state) {
+	case CLIENT_RESPONSE:
+	case CLIENT_INITIAL:
+		client_response_byte(client, byte);
+		break;
+	case CLIENT_MECHANISM:
+		if (byte > ' ') {
+			client_mechanism_byte(client, byte);
+		} else if (client->mechanism_length > 0) {
+			client_mechanism_end(client);
+			client->state = CLIENT_INITIAL;
+		}
+		break;
+	case CLIENT_SIZE:
+		if (byte >= '0' && byte <= '9' && client->number < 1ULL << 60) {
+			client->number = client->number * 10 + byte - '0';
+		} else if (byte > ' ') { /* chunk-size = 1*DIGIT (RFC 3030): anything else is no chunk */
+			client->number = 0;
+			client->state = CLIENT_REST;
+		} else if (client->number > 0) {
+			client->state = CLIENT_REST;
+		}
+		break;
+	}
+}
+
+/*
+ * Takes those of the n bytes, 64 at most, that only lengthen a word or are passed over: until the first that can
+ * change the state. Returns how many. client_byte() would do the same with each of them, but at the price of the
+ * whole machine, both for the processor and for the verifier.
+ */
+static __always_inline __u32 client_run(struct client_parser *client, const __u8 *bytes, __u32 n)
+{
+	__u8 state = client->state;
+	__u32 i = 0;
+	if (client->skip)
+		return 0;
+	if (state == CLIENT_VERB) {
+		__u64 word = client->word;
+		for (; i < 16 && i < n && bytes[i] > ' '; i++)
+			word = word << 8 | ascii_upper(bytes[i]);
+		client->word = word;
+		client->word_length = client->word_length + i < 255 ? (__u8)(client->word_length + i) : 255;
+		return i;
+	}
+	int to_line_end = state == CLIENT_REST || (state == CLIENT_INITIAL && client->account_step == ACCOUNT_NOT_READ &&
+						   client->response_length > 1);
+	if (!to_line_end && state != CLIENT_BODY)
+		return 0;
+	__u8 stop = to_line_end ? '\n' : '\r';
+	for (; i < 64 && i < n; i++) {
+		if (bytes[i] == stop)
+			break;
+	}
+	return i;
+}
+
+/* At the start of each of the client's segments. */
+static __always_inline void client_segment_start(struct client_parser *client, const struct server_parser *server)
+{
+	client->demands = 0;
+	client->finished_now = 0;
+	/*
+	 * The end of a DATA body may stand in the middle of a long segment, with pipelined commands behind it. The
+	 * server's yes to the message tells that it has come.
+	 */
+	if (client_in_body(client) && server->unsolicited != client->unsolicited && server->last_code / 100 == 2) {
+		client->state = CLIENT_LINE;
+		client->after = COMMAND_OTHER;
+	}
+}
+
+/* Counts bytes against the cap; message content is free. */
+static __always_inline void client_count(struct client_parser *client, __u32 bytes)
+{
+	if (client_in_body(client))
+		return;
+	client->parsed += bytes;
+	if (client->parsed > CLIENT_CAP_BYTES && client->state != CLIENT_OPAQUE) {
+		client->facts |= FACT(CLIENT_CAP);
+		client->demands |= DEMAND_CAP;
+		client->state = CLIENT_OPAQUE;
+	}
+}
+
+/*
+ * How many of the next bytes need not be read, with length bytes left in the segment; they are counted off.
+ * 0: the next byte is to be read.
+ */
+static __always_inline __u32 client_skip(struct client_parser *client, __u32 length)
+{
+	if (client->state == CLIENT_OPAQUE)
+		return length;
+	if (client->skip > 0) {
+		__u32 skip = client->skip < length ? (__u32)client->skip : length;
+		client->skip -= skip;
+		return skip;
+	}
+	if (client_in_body(client) && length > BODY_TAIL) {
+		client->state = CLIENT_BODY;
+		return length - BODY_TAIL;
+	}
+	return 0;
+}
+
+#endif
