@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "control_socket.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BACKLOG 32
+
+static int fail(char *error, unsigned error_size, const char *path, const char *why)
+{
+	snprintf(error, error_size, "control socket %s: %s", path, why);
+	return -1;
+}
+
+static int connect_to(const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), result;
+
+	if (fd < 0)
+		return -errno;
+	if (!connect(fd, (const struct sockaddr *)address, sizeof(*address)))
+		return fd;
+	result = -errno;
+	close(fd);
+	return result;
+}
+
+/* Removes a socket that nobody listens on. Anything else that stands at the path stays there. */
+static int clear_path(const struct sockaddr_un *address, char *error, unsigned error_size)
+{
+	const char *path = address->sun_path;
+	struct ucred peer = { 0 };
+	socklen_t size = sizeof(peer);
+	char text[48];
+	struct stat file;
+	int fd;
+
+	if (lstat(path, &file))
+		return errno == ENOENT ? 0 : fail(error, error_size, path, strerror(errno));
+	if (!S_ISSOCK(file.st_mode))
+		return fail(error, error_size, path, "there is something else at this path, not a socket");
+	fd = connect_to(address);
+	if (fd >= 0) {
+		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+		close(fd);
+		snprintf(text, sizeof(text), "already running as pid %d", (int)peer.pid);
+		return fail(error, error_size, path, text);
+	}
+	if (fd == -EAGAIN) /* its backlog is full: somebody listens */
+		return fail(error, error_size, path, "already running");
+	if (fd != -ECONNREFUSED)
+		return fail(error, error_size, path, strerror(-fd));
+	return unlink(path) && errno != ENOENT ? fail(error, error_size, path, strerror(errno)) : 0;
+}
+
+/* Makes the last directory of the path, not those above. That it exists already is fine; bind() says the rest. */
+static void make_directory(const char *path)
+{
+	char directory[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+	char *slash;
+
+	snprintf(directory, sizeof(directory), "%s", path);
+	slash = strrchr(directory, '/');
+	if (!slash || slash == directory)
+		return;
+	*slash = '\0';
+	if (!mkdir(directory, 0755))
+		(void)chmod(directory, 0755); /* whatever the umask */
+}
+
+int control_socket_open(struct control_socket *control, const char *path, char *error, unsigned error_size)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct stat file;
+	mode_t mask;
+	int fd, result;
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return fail(error, error_size, path, "the path is too long for a socket (107 characters at most)");
+	strcpy(address.sun_path, path);
+	strcpy(control->path, path);
+	make_directory(path);
+	if (clear_path(&address, error, error_size))
+		return -1;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return fail(error, error_size, path, strerror(errno));
+	mask = umask(0117); /* from the first moment 0660: chmod() afterwards would leave a gap */
+	result = bind(fd, (struct sockaddr *)&address, sizeof(address));
+	umask(mask);
+	if (result || listen(fd, BACKLOG) || lstat(path, &file)) {
+		fail(error, error_size, path, strerror(errno));
+		if (!result)
+			unlink(path);
+		close(fd);
+		return -1;
+	}
+	control->device = file.st_dev;
+	control->inode = file.st_ino;
+	return fd;
+}
+
+void control_socket_remove(const struct control_socket *control)
+{
+	struct stat file;
+
+	if (!lstat(control->path, &file) && S_ISSOCK(file.st_mode) && file.st_dev == control->device &&
+	    file.st_ino == control->inode)
+		unlink(control->path);
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* `status`: how the agent is, and what it has lost. */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "agent.h"
+#include "alert.h"
+#include "control.h"
+#include "control_connection.h"
+#include "facts.h"
+#include "judgement.h"
+#include "kernel.h"
+#include "session.h"
+#include "session_json.h"
+#include "sink.h"
+
+static const char *const counter_names[] = {
+#define X(id, name) [COUNTER_##id] = name,
+	COUNTERS(X)
+#undef X
+};
+
+static const char *const exposure_names[] = {
+	[EXPOSURE_NOTHING] = "auth_clear_nothing",
+	[EXPOSURE_GUESSABLE] = "auth_clear_guessable",
+	[EXPOSURE_SECRET] = "auth_clear_secret",
+};
+
+/* Adds a reason why not all is well. */
+static void complain(json_t *reasons, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void complain(json_t *reasons, const char *format, ...)
+{
+	char text[256];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	json_array_append_new(reasons, text_json(text, sizeof(text)));
+}
+
+static void set_number(json_t *object, const char *key, uint64_t number)
+{
+	json_object_set_new(object, key, json_integer((json_int_t)number));
+}
+
+static json_t *hooks_json(const struct kernel *kernel, json_t *reasons)
+{
+	unsigned count;
+	const struct kernel_hook *hooks = kernel_hooks(kernel, &count);
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < count; i++) {
+		const struct kernel_hook *hook = &hooks[i];
+		json_array_append_new(list, json_pack("{s:s,s:b,s:o}", "name", hook->name, "attached", hook->attached,
+						      "error", text_json(hook->error, sizeof(hook->error))));
+		if (!hook->attached)
+			complain(reasons, "hook %s is not attached: %.*s", hook->name, (int)sizeof(hook->error), hook->error);
+	}
+	return list;
+}
+
+static json_t *kernel_json(const struct kernel *kernel, json_t *reasons)
+{
+	static const struct {
+		enum counter_id counter;
+		const char *loss;
+	} losses[] = {
+		{ COUNTER_STORAGE_FAILED, "flows could not be followed: no room for their state (net.core.optmem_max)" },
+		{ COUNTER_EVENTS_LOST, "events were lost: the ring was full" },
+		{ COUNTER_HELPER_FAILED, "BPF helpers failed" },
+	};
+	uint64_t counters[COUNTER_COUNT];
+	json_t *object = json_object();
+
+	kernel_counters(kernel, counters);
+	for (unsigned i = 0; i < COUNTER_COUNT; i++)
+		set_number(object, counter_names[i], counters[i]);
+	for (unsigned i = 0; i < sizeof(losses) / sizeof(losses[0]); i++)
+		if (counters[losses[i].counter])
+			complain(reasons, "%" PRIu64 " %s", counters[losses[i].counter], losses[i].loss);
+	return object;
+}
+
+static json_t *agent_json(const struct agent *agent, json_t *reasons)
+{
+	const struct agent_counts *counts = &agent->counts;
+	json_t *object = json_object();
+	struct alert_counts alerts = { 0 };
+
+	if (agent->alerts)
+		alerts_counts(agent->alerts, &alerts);
+	set_number(object, "events_read", counts->events_read);
+	set_number(object, "events_missed", counts->verdict_events_missed);
+	set_number(object, "sockets_destroyed", counts->sockets_destroyed);
+	set_number(object, "destroy_failed", counts->destroy_failed);
+	set_number(object, "would_block", counts->would_block);
+	for (unsigned i = 0; i < sizeof(exposure_names) / sizeof(exposure_names[0]); i++)
+		set_number(object, exposure_names[i], counts->auth_clear[i]);
+	set_number(object, "sessions_evicted", sessions_evicted(agent->sessions));
+	set_number(object, "alerts_raised", alerts.raised);
+	set_number(object, "alerts_emitted", alerts.emitted);
+	set_number(object, "alerts_suppressed", alerts.suppressed);
+	set_number(object, "alerts_untold", alerts.untold);
+	set_number(object, "watchers_dropped", control_dropped(agent->control));
+	set_number(object, "connections_refused", control_refused(agent->control));
+	if (counts->destroy_failed)
+		complain(reasons, "%" PRIu64 " blocked sockets could not be destroyed", counts->destroy_failed);
+	if (sessions_evicted(agent->sessions))
+		complain(reasons, "%" PRIu64 " open sessions were given up: too many at once",
+			 sessions_evicted(agent->sessions));
+	return object;
+}
+
+/* Sessions by outcome and findings, since the start. */
+static json_t *outcomes_json(const struct agent_counts *counts)
+{
+	json_t *object = json_object();
+	for (unsigned i = 0; i < OUTCOME_COUNT; i++)
+		set_number(object, outcome_name((enum outcome)i), counts->outcomes[i]);
+	return object;
+}
+
+static json_t *findings_json(const struct agent_counts *counts)
+{
+	json_t *object = json_object();
+	for (unsigned i = 0; i < FINDING_COUNT; i++)
+		set_number(object, finding_name((enum finding)i), counts->findings[i]);
+	return object;
+}
+
+/* Flows whose bytes never came by the hooks: IPsec does that, and nothing of them is protected. */
+static json_t *sessions_json(const struct agent *agent, json_t *reasons)
+{
+	json_int_t unseen = 0;
+
+	for (const struct session *session = sessions_oldest(agent->sessions); session; session = session->next)
+		unseen += (session->last.facts & FACT(UNSEEN)) != 0;
+	if (unseen)
+		complain(reasons, "%" JSON_INTEGER_FORMAT " flows passed the hooks unseen (IPsec?): not protected", unseen);
+	return json_pack("{s:I,s:I,s:I}", "open", (json_int_t)sessions_open_count(agent->sessions), "closed",
+			 (json_int_t)sessions_closed_count(agent->sessions), "unseen", unseen);
+}
+
+static json_t *ring_json(const struct kernel *kernel)
+{
+	uint64_t used, size;
+	kernel_ring_fill(kernel, &used, &size);
+	return json_pack("{s:I,s:I}", "used", (json_int_t)used, "size", (json_int_t)size);
+}
+
+void control_status(struct connection *connection, const json_t *request)
+{
+	const struct agent *agent = connection->agent;
+	json_t *reasons = json_array(), *hooks = hooks_json(agent->kernel, reasons),
+	       *kernel = kernel_json(agent->kernel, reasons), *counts = agent_json(agent, reasons),
+	       *sessions = sessions_json(agent, reasons), *sinks = sinks_json(agent->sinks, reasons);
+
+	(void)request;
+	connection_answer(
+		connection,
+		json_pack("{s:s,s:i,s:s,s:o,s:s,s:o,s:o,s:o,s:o,s:{s:o,s:o,s:o,s:o},s:o,s:o}", "version", SMTPWARD_VERSION,
+			  "pid", (int)getpid(), "mode", kernel_mode(agent->kernel) == MODE_BLOCK ? "block" : "monitor",
+			  "started", time_json(&agent->started), "health", json_array_size(reasons) ? "degraded" : "ok",
+			  "reasons", reasons, "cgroup", text_json(kernel_cgroup(agent->kernel), SIZE_MAX), "hooks", hooks,
+			  "sessions", sessions, "counters", "kernel", kernel, "agent", counts, "outcomes",
+			  outcomes_json(&agent->counts), "findings", findings_json(&agent->counts), "ring",
+			  ring_json(agent->kernel), "sinks", sinks));
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "session_json.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "address.h"
+#include "escape.h"
+#include "facts.h"
+#include "policy.h"
+
+static const char *const fact_names[FACT_COUNT] = {
+#define X(id, name) [FACT_BIT_##id] = name,
+	FACTS(X)
+#undef X
+};
+
+static const char *const require_names[] = {
+	[REQUIRE_NONE] = "none",
+	[REQUIRE_ENCRYPTED] = "encrypted",
+	[REQUIRE_VERIFIED] = "verified",
+};
+
+static const char *const end_names[] = {
+	[FLOW_END_NONE] = NULL,
+	[FLOW_END_CLIENT] = "client",
+	[FLOW_END_SERVER] = "server",
+	[FLOW_END_RESET] = "reset",
+};
+
+#define NAME_OF(names, value) ((size_t)(value) < sizeof(names) / sizeof((names)[0]) ? (names)[value] : NULL)
+
+const char *time_text(const struct timespec *time, char text[TIME_TEXT_SIZE])
+{
+	struct tm broken;
+	size_t length = 0;
+
+	if (gmtime_r(&time->tv_sec, &broken))
+		length = strftime(text, TIME_TEXT_SIZE, "%Y-%m-%dT%H:%M:%S", &broken);
+	snprintf(text + length, TIME_TEXT_SIZE - length, ".%03uZ", (unsigned)(time->tv_nsec / 1000000) % 1000);
+	return text;
+}
+
+json_t *time_json(const struct timespec *time)
+{
+	char text[TIME_TEXT_SIZE];
+	return time->tv_sec || time->tv_nsec ? json_string(time_text(time, text)) : json_null();
+}
+
+json_t *text_json(const char *text, size_t n)
+{
+	char small[ESCAPED_SIZE(256)], *escaped = small;
+	json_t *string;
+
+	n = text ? strnlen(text, n) : 0;
+	if (!n)
+		return json_null();
+	if (ESCAPED_SIZE(n) > sizeof(small))
+		escaped = malloc(ESCAPED_SIZE(n));
+	if (!escaped)
+		return json_null();
+	escape_text(escaped, ESCAPED_SIZE(n), text, n);
+	string = json_string(escaped);
+	if (escaped != small)
+		free(escaped);
+	return string;
+}
+
+/* A name of our own, or null. */
+static json_t *name_json(const char *name)
+{
+	return name ? json_string(name) : json_null();
+}
+
+static json_t *code_json(unsigned code)
+{
+	return code ? json_integer(code) : json_null();
+}
+
+const char *tls_alert_name(unsigned description)
+{
+	static const char *const names[] = {
+		[0] = "close_notify",
+		[10] = "unexpected_message",
+		[20] = "bad_record_mac",
+		[21] = "decryption_failed",
+		[22] = "record_overflow",
+		[30] = "decompression_failure",
+		[40] = "handshake_failure",
+		[41] = "no_certificate",
+		[42] = "bad_certificate",
+		[43] = "unsupported_certificate",
+		[44] = "certificate_revoked",
+		[45] = "certificate_expired",
+		[46] = "certificate_unknown",
+		[47] = "illegal_parameter",
+		[48] = "unknown_ca",
+		[49] = "access_denied",
+		[50] = "decode_error",
+		[51] = "decrypt_error",
+		[60] = "export_restriction",
+		[70] = "protocol_version",
+		[71] = "insufficient_security",
+		[80] = "internal_error",
+		[86] = "inappropriate_fallback",
+		[90] = "user_canceled",
+		[100] = "no_renegotiation",
+		[109] = "missing_extension",
+		[110] = "unsupported_extension",
+		[111] = "certificate_unobtainable",
+		[112] = "unrecognized_name",
+		[113] = "bad_certificate_status_response",
+		[114] = "bad_certificate_hash_value",
+		[115] = "unknown_psk_identity",
+		[116] = "certificate_required",
+		[120] = "no_application_protocol",
+	};
+	const char *name = NAME_OF(names, description);
+	return name ? name : "unknown";
+}
+
+static json_t *alert_json(uint64_t facts, uint64_t fact, unsigned description)
+{
+	if (!(facts & fact) || description == TLS_ALERT_NONE)
+		return json_null();
+	if (description == TLS_ALERT_NOT_READABLE)
+		return json_pack("{s:n,s:s}", "code", "name", "encrypted");
+	return json_pack("{s:i,s:s}", "code", (int)description, "name", tls_alert_name(description));
+}
+
+static json_t *facts_json(uint64_t facts)
+{
+	json_t *list = json_array();
+	for (unsigned bit = 0; bit < FACT_COUNT; bit++)
+		if (facts >> bit & 1)
+			json_array_append_new(list, json_string(fact_names[bit]));
+	return list;
+}
+
+static json_t *findings_json(uint32_t findings)
+{
+	json_t *list = json_array();
+	for (unsigned i = 0; i < FINDING_COUNT; i++)
+		if (findings & FINDING_MASK(i))
+			json_array_append_new(list, json_string(finding_name((enum finding)i)));
+	return list;
+}
+
+/* The worst of the findings' severities. */
+static const char *severity_of(const struct judgement *judgement)
+{
+	int worst = -1;
+	for (unsigned i = 0; i < FINDING_COUNT; i++)
+		if (judgement->findings & FINDING_MASK(i) && judgement->severity[i] > worst)
+			worst = judgement->severity[i];
+	return worst >= 0 && worst < SEVERITY_COUNT ? severity_name((enum severity)worst) : NULL;
+}
+
+static json_t *process_json(const struct session *session)
+{
+	const struct flow_event *last = &session->last;
+	bool known = last->pid != 0;
+
+	return json_pack("{s:o,s:o,s:o,s:o}", "pid", code_json(last->pid), "uid",
+			 known ? json_integer(last->uid) : json_null(), "comm", text_json(last->comm, sizeof(last->comm)),
+			 "cgroup", text_json(session->cgroup, SIZE_MAX));
+}
+
+static json_t *endpoint_json(const __u8 address[16], unsigned port)
+{
+	char text[ADDRESS_TEXT_SIZE];
+	return json_pack("{s:s,s:i}", "address", address_text(address, text), "port", (int)port);
+}
+
+static json_t *server_json(const struct flow_event *last)
+{
+	json_t *server = endpoint_json(last->server_address, last->server_port);
+	json_object_set_new(server, "name", text_json(last->server_name, sizeof(last->server_name)));
+	return server;
+}
+
+static json_t *starttls_json(const struct flow_event *last)
+{
+	return json_pack("{s:b,s:b,s:o}", "offered",
+			 (last->facts & (FACT(STARTTLS_OFFERED) | FACT(ANONYMOUSTLS_OFFERED))) != 0, "asked",
+			 (last->facts & FACT(STARTTLS_ASKED)) != 0, "reply", code_json(last->starttls_code));
+}
+
+static json_t *tls_json(const struct flow_event *last)
+{
+	return json_pack("{s:b,s:b,s:o,s:o}", "established", facts_tls_established(last->facts), "from_start",
+			 (last->facts & FACT(TLS_FROM_START)) != 0, "client_alert",
+			 alert_json(last->facts, FACT(CLIENT_ALERT), last->client_alert), "server_alert",
+			 alert_json(last->facts, FACT(SERVER_ALERT), last->server_alert));
+}
+
+/* What goes beyond the one line that a session is in a table. */
+static void set_details(json_t *object, const struct session *session)
+{
+	const struct flow_event *last = &session->last;
+	char id[SESSION_ID_TEXT_SIZE];
+
+	json_object_set_new(object, "severity", name_json(severity_of(&session->judgement)));
+	json_object_set_new(object, "cause", name_json(session->judgement.cause_name));
+	json_object_set_new(object, "unknown_reason", name_json(session->judgement.unknown_reason));
+	json_object_set_new(object, "linked_session",
+			    session->linked_id ? json_string(session_id_text(session->linked_id, id)) : json_null());
+	json_object_set_new(object, "end", name_json(NAME_OF(end_names, last->end)));
+	json_object_set_new(object, "events_missed", json_integer(session->events_missed));
+	json_object_set_new(object, "policy",
+			    json_pack("{s:I,s:o}", "rule", (json_int_t)last->rule_id, "require",
+				      name_json(NAME_OF(require_names, last->require))));
+}
+
+json_t *session_json(const struct session *session)
+{
+	const struct flow_event *last = &session->last;
+	char id[SESSION_ID_TEXT_SIZE];
+	json_t *object = json_pack(
+		"{s:s,s:o,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:{s:o,s:o},s:o,s:b,s:b,s:{s:I,s:I}}", "id",
+		session_id_text(session->id, id), "opened", time_json(&session->opened), "closed",
+		time_json(&session->closed), "client", endpoint_json(last->client_address, last->client_port), "server",
+		server_json(last), "process", process_json(session), "outcome",
+		outcome_name(session->judgement.outcome), "findings", findings_json(session->judgement.findings),
+		"facts", facts_json(last->facts), "starttls", starttls_json(last), "auth", "mechanism",
+		text_json(last->mechanism, sizeof(last->mechanism)), "account", text_json(session->account, SIZE_MAX),
+		"tls", tls_json(last), "blocked", (last->facts & FACT(BLOCKED)) != 0, "would_block",
+		(last->facts & FACT(WOULD_BLOCK)) != 0, "bytes", "sent", (json_int_t)last->bytes_sent, "received",
+		(json_int_t)last->bytes_received);
+
+	if (object)
+		set_details(object, session);
+	return object;
+}
