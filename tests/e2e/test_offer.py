@@ -179,3 +179,14 @@ def test_ehlo_reply_that_never_ends(lab, serve, watch):
     session = agent.session()
     assert session["findings"] == [], session
     assert "ehlo-accepted" not in session["facts"]
+
+
+def test_postfix_takes_a_masked_banner_for_a_pix(postfix_sender, serve, watch):
+    """With asterisks in the banner Postfix says HELO by itself, and so asks for no TLS although it is there."""
+    serve("mask-banner")
+    agent = watch()
+    postfix_sender.configure(relayhost="[192.0.2.2]:25", smtp_tls_security_level="may")
+    postfix_sender.submit()
+    postfix_sender.wait_status("sent")
+    session = agent.session()
+    assert {"starttls-masked", "cleartext-mail"} <= set(session["findings"]), session

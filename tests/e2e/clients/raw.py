@@ -4,6 +4,8 @@ Plays a list of steps on one TCP socket: raw.py HOST PORT STEPS, with STEPS in J
 
   ["send", TEXT]       the characters U+0000 to U+00FF as bytes, in one write
   ["expect", TEXT]     reads until a line that begins with TEXT has come ("" reads once)
+  ["flood", TEXT, N]   sends TEXT N times, and waits for a line of answer after each
+  ["repeat", TEXT, N]  sends TEXT N times
   ["sleep", SECONDS]
   ["starttls"]         runs the client's side of a TLS handshake, checking nothing
   ["touch", PATH]      makes a file: "I am here"
@@ -57,6 +59,14 @@ class Player:
                     return
             if not self.read():
                 raise EOFError("the server closed")
+
+    def do_flood(self, text, times):
+        for _ in range(times):
+            self.do_send(text)
+            self.do_expect("2")
+
+    def do_repeat(self, text, times):
+        self.do_send(text * times)
 
     def do_sleep(self, seconds):
         time.sleep(seconds)
