@@ -9,7 +9,7 @@ VERSION := 0.1.0
 CC ?= gcc
 CLANG ?= clang
 BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
-PKGS := libbpf libevent libevent_pthreads jansson libcyaml libcrypto zlib
+PKGS := libbpf libevent libevent_pthreads jansson libcyaml libcrypto libcap-ng zlib
 
 ifeq ($(V),0)
 Q := @
@@ -29,7 +29,7 @@ BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-para
 	-idirafter /usr/include/$(shell uname -m)-linux-gnu
 
 # What both programs need, the agent's parts, and the CLI's.
-COMMON := finding finding_text escape session_id
+COMMON := finding finding_text escape session_id address
 AGENT := $(filter-out $(COMMON) $(patsubst userspace/%.c,%,$(wildcard userspace/cli*.c)) main, \
 	$(patsubst userspace/%.c,%,$(wildcard userspace/*.c)))
 CLI := $(patsubst userspace/%.c,%,$(wildcard userspace/cli*.c))

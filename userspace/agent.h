@@ -42,7 +42,21 @@ struct agent {
 	struct agent_counts counts;
 	struct timespec started; /* CLOCK_REALTIME */
 	struct timespec policy_loaded;
+	struct cgroup_name *cgroup_names; /* what cgroup ids were called when they were met */
 };
+
+struct alert;
+
+/* Takes in all the events that wait in the ring. */
+void agent_read_events(struct agent *agent);
+/* Frees what is remembered of cgroups' names. */
+void agent_forget_cgroups(struct agent *agent);
+/* Writes an alert to the sinks and the watchers; for alerts_new(), context is the agent. */
+void agent_emit_alert(void *context, const struct alert *alert);
+/* Writes a message about the agent itself to the sinks; action is a short id ("stopped"). */
+void agent_say_state(struct agent *agent, const char *action, int severity, const char *message);
+/* The structured start-up message: version, mode, hooks attached and not. */
+void agent_say_started(struct agent *agent);
 
 /* Changes the mode at run time and says so to the log. Returns 0 or a negative errno. */
 int agent_set_mode(struct agent *agent, int mode);

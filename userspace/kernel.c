@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include <cap-ng.h>
+#include <dirent.h>
+#include <errno.h>
+#include <linux/magic.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "cgroup.h"
+#include "kernel.h"
+#include "sock_destroy.h"
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+#include "smtpward.skel.h"
+#pragma GCC diagnostic pop
+
+#define BPFFS "/sys/fs/bpf"
+#define HOOKS 5
+
+struct kernel {
+	struct smtpward_bpf *bpf;
+	struct ring_buffer *ring;
+	struct cgroup *cgroup;
+	struct sock_destroyer *destroyer;
+	struct bpf_link *links[HOOKS];
+	struct kernel_hook hooks[HOOKS];
+	struct settings settings;
+	char pin_path[128];
+	const unsigned long *consumer_position, *producer_position; /* pages of the ring */
+	void (*take)(void *context, const struct flow_event *event);
+	void *take_context;
+};
+
+static void say(struct kernel_problem *problem, int exit_code, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void say(struct kernel_problem *problem, int exit_code, const char *format, ...)
+{
+	va_list arguments;
+	va_start(arguments, format);
+	problem->exit_code = exit_code;
+	vsnprintf(problem->text, sizeof(problem->text), format, arguments);
+	va_end(arguments);
+}
+
+/* ---- can it be done here? --------------------------------------------------------------------------------- */
+
+static bool have_capabilities(struct kernel_problem *problem)
+{
+	static const struct {
+		unsigned capability;
+		const char *name, *purpose;
+	} needed[] = {
+		{ CAP_BPF, "CAP_BPF", "to load BPF programs" },
+		{ CAP_NET_ADMIN, "CAP_NET_ADMIN", "to attach them to a cgroup and to end blocked connections" },
+		{ CAP_PERFMON, "CAP_PERFMON", "for the bounded loops in them" },
+	};
+	/* before Linux 5.8 CAP_SYS_ADMIN stood for all of these, and it still includes CAP_BPF and CAP_PERFMON */
+	bool admin = capng_have_capability(CAPNG_EFFECTIVE, CAP_SYS_ADMIN);
+	for (unsigned i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
+		if (capng_have_capability(CAPNG_EFFECTIVE, needed[i].capability) ||
+		    (admin && needed[i].capability != CAP_NET_ADMIN))
+			continue;
+		say(problem, EX_NOPERM, "%s is missing, %s: run smtpwardd as root", needed[i].name, needed[i].purpose);
+		return false;
+	}
+	return true;
+}
+
+/* Loading has failed with error: which feature is it that this kernel lacks? */
+static void explain_load_failure(int error, struct kernel_problem *problem)
+{
+	static const struct {
+		bool program;
+		int type;
+		const char *name, *since;
+	} features[] = {
+		{ true, BPF_PROG_TYPE_CGROUP_SKB, "BPF programs for cgroup_skb", "4.10" },
+		{ true, BPF_PROG_TYPE_SOCK_OPS, "BPF programs for sock_ops", "4.13" },
+		{ true, BPF_PROG_TYPE_CGROUP_SOCK_ADDR, "BPF programs for connect", "4.17" },
+		{ false, BPF_MAP_TYPE_LPM_TRIE, "BPF LPM tries", "4.11" },
+		{ false, BPF_MAP_TYPE_SK_STORAGE, "BPF socket storage", "5.2" },
+		{ false, BPF_MAP_TYPE_RINGBUF, "the BPF ring buffer", "5.8" },
+	};
+	for (unsigned i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
+		int there = features[i].program ? libbpf_probe_bpf_prog_type(features[i].type, NULL)
+						: libbpf_probe_bpf_map_type(features[i].type, NULL);
+		if (there == 0) {
+			say(problem, EX_UNAVAILABLE, "this kernel has no support for %s: Linux %s or later has (and smtpward needs 5.10)",
+			    features[i].name, features[i].since);
+			return;
+		}
+	}
+	say(problem, EX_UNAVAILABLE, "the BPF object does not load: %s (smtpward needs Linux 5.10 or later)", strerror(error));
+}
+
+/* ---- maps ------------------------------------------------------------------------------------------------- */
+
+static int write_settings(struct kernel *kernel)
+{
+	__u32 zero = 0;
+	return bpf_map_update_elem(bpf_map__fd(kernel->bpf->maps.settings), &zero, &kernel->settings, BPF_ANY) ? -errno : 0;
+}
+
+static int write_ports(struct kernel *kernel, const struct config *config)
+{
+	for (unsigned i = 0; i < config->port_count; i++) {
+		__u16 port = config->ports[i].number;
+		__u8 kind = config->ports[i].implicit_tls ? PORT_IMPLICIT_TLS : PORT_STARTTLS;
+		if (bpf_map_update_elem(bpf_map__fd(kernel->bpf->maps.ports), &port, &kind, BPF_ANY))
+			return -errno;
+	}
+	return 0;
+}
+
+/* The rule's key, with the scope of its cgroup filled in. False: the cgroup is not there (yet). */
+static bool rule_key(const struct kernel *kernel, const struct config_rule *rule, struct policy_key *key)
+{
+	*key = rule->key;
+	if (!rule->cgroup)
+		return true;
+	uint64_t scope = POLICY_SCOPE_CGROUP(cgroup_id_of(kernel->cgroup, rule->cgroup));
+	key->scope_high = (__u32)(scope >> 32);
+	key->scope_low = (__u32)scope;
+	return scope != 0;
+}
+
+static bool rule_holds(const struct config_rule *rule, int64_t now)
+{
+	return rule->until == 0 || now < rule->until;
+}
+
+static bool is_wanted(const struct kernel *kernel, const struct config *config, int64_t now, const struct policy_key *key)
+{
+	struct policy_key wanted;
+	for (unsigned i = 0; i < config->rule_count; i++) {
+		if (rule_holds(&config->rules[i], now) && rule_key(kernel, &config->rules[i], &wanted) &&
+		    memcmp(&wanted, key, sizeof(wanted)) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What the map holds beyond config's rules goes, once those are in: no flow is without a rule meanwhile. */
+static void delete_other_rules(struct kernel *kernel, const struct config *config, int64_t now)
+{
+	int map = bpf_map__fd(kernel->bpf->maps.rules);
+	struct policy_key doomed[64];
+	unsigned count;
+	do {
+		struct policy_key key, *previous = NULL;
+		count = 0;
+		while (count < 64 && bpf_map_get_next_key(map, previous, &key) == 0) {
+			previous = &key;
+			if (!is_wanted(kernel, config, now, &key))
+				doomed[count++] = key;
+		}
+		for (unsigned i = 0; i < count; i++)
+			bpf_map_delete_elem(map, &doomed[i]);
+	} while (count == 64);
+}
+
+int kernel_set_policy(struct kernel *kernel, const struct config *config, int64_t now)
+{
+	struct settings *settings = &kernel->settings;
+	settings->fallback = config->default_rule;
+	settings->has_user_rules = settings->has_cgroup_rules = 0;
+	for (unsigned i = 0; i < config->rule_count; i++) {
+		const struct config_rule *rule = &config->rules[i];
+		struct policy_key key;
+		struct policy_entry entry = { .rule = rule->rule,
+					      .address_bits = rule->key.prefix_length - POLICY_KEY_FIXED_BITS };
+		if (!rule_holds(rule, now) || !rule_key(kernel, rule, &key))
+			continue;
+		settings->has_user_rules |= rule->user != NULL;
+		settings->has_cgroup_rules |= rule->cgroup != NULL;
+		if (bpf_map_update_elem(bpf_map__fd(kernel->bpf->maps.rules), &key, &entry, BPF_ANY))
+			return -errno;
+	}
+	delete_other_rules(kernel, config, now);
+	return write_settings(kernel);
+}
+
+/* ---- pins: in block mode the kernel goes on without an agent ---------------------------------------------- */
+
+static bool bpffs_is_there(void)
+{
+	struct statfs status;
+	if (statfs(BPFFS, &status) == 0 && status.f_type == BPF_FS_MAGIC)
+		return true;
+	return mount("bpffs", BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") == 0;
+}
+
+/* Removes every link pinned for this attach point, an earlier agent's too; those that nobody else holds detach. */
+static void unpin(struct kernel *kernel)
+{
+	char path[sizeof(kernel->pin_path) + 256];
+	DIR *directory = opendir(kernel->pin_path);
+	if (!directory)
+		return;
+	for (struct dirent *entry; (entry = readdir(directory));) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", kernel->pin_path, entry->d_name);
+		unlink(path);
+	}
+	closedir(directory);
+	rmdir(kernel->pin_path);
+	rmdir(BPFFS "/smtpward");
+}
+
+static int pin(struct kernel *kernel)
+{
+	char path[sizeof(kernel->pin_path) + 64];
+	if (!bpffs_is_there())
+		return -errno;
+	if ((mkdir(BPFFS "/smtpward", 0700) && errno != EEXIST) || (mkdir(kernel->pin_path, 0700) && errno != EEXIST))
+		return -errno;
+	for (unsigned i = 0; i < HOOKS; i++) {
+		snprintf(path, sizeof(path), "%s/%s", kernel->pin_path, strrchr(kernel->hooks[i].name, '/') + 1);
+		int error = bpf_link__pin(kernel->links[i], path);
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+int kernel_set_mode(struct kernel *kernel, enum policy_mode mode)
+{
+	int error = 0;
+	if (mode == MODE_BLOCK && kernel->settings.mode != MODE_BLOCK) {
+		unpin(kernel);
+		error = pin(kernel);
+	} else if (mode == MODE_MONITOR) {
+		unpin(kernel);
+		for (unsigned i = 0; i < HOOKS; i++)
+			bpf_link__unpin(kernel->links[i]); /* so that libbpf forgets the path */
+	}
+	if (error) {
+		unpin(kernel);
+		return error;
+	}
+	kernel->settings.mode = (__u8)mode;
+	return write_settings(kernel);
+}
+
+enum policy_mode kernel_mode(const struct kernel *kernel)
+{
+	return (enum policy_mode)kernel->settings.mode;
+}
+
+/* ---- open and close --------------------------------------------------------------------------------------- */
+
+static int quiet(enum libbpf_print_level level, const char *format, va_list arguments)
+{
+	if (!getenv("SMTPWARD_DEBUG") || level == LIBBPF_DEBUG)
+		return 0;
+	return vfprintf(stderr, format, arguments);
+}
+
+static int take_record(void *context, void *data, size_t size)
+{
+	struct kernel *kernel = context;
+	if (size >= sizeof(struct flow_event))
+		kernel->take(kernel->take_context, data);
+	return 0;
+}
+
+/* The positions of consumer and producer, for kernel_ring_fill(); libbpf keeps its own mapping to itself. */
+static void map_positions(struct kernel *kernel)
+{
+	long page = sysconf(_SC_PAGESIZE);
+	int fd = bpf_map__fd(kernel->bpf->maps.events);
+	void *consumer = mmap(NULL, (size_t)page, PROT_READ, MAP_SHARED, fd, 0);
+	void *producer = mmap(NULL, (size_t)page, PROT_READ, MAP_SHARED, fd, page);
+	kernel->consumer_position = consumer == MAP_FAILED ? NULL : consumer;
+	kernel->producer_position = producer == MAP_FAILED ? NULL : producer;
+}
+
+static bool load(struct kernel *kernel, const struct config *config, struct kernel_problem *problem)
+{
+	libbpf_set_print(quiet);
+	kernel->bpf = smtpward_bpf__open();
+	if (!kernel->bpf) {
+		say(problem, EX_SOFTWARE, "the BPF object cannot be read: %s", strerror(errno));
+		return false;
+	}
+	int error = smtpward_bpf__load(kernel->bpf);
+	if (error) {
+		explain_load_failure(-error, problem);
+		return false;
+	}
+	kernel->settings.agent_pid = (__u32)getpid();
+	error = write_ports(kernel, config);
+	if (!error)
+		error = kernel_set_policy(kernel, config, time(NULL));
+	if (error) {
+		say(problem, EX_OSERR, "the policy cannot be written into the kernel: %s", strerror(-error));
+		return false;
+	}
+	kernel->ring = ring_buffer__new(bpf_map__fd(kernel->bpf->maps.events), take_record, kernel, NULL);
+	if (!kernel->ring) {
+		say(problem, EX_OSERR, "the ring buffer cannot be mapped: %s", strerror(errno));
+		return false;
+	}
+	map_positions(kernel);
+	return true;
+}
+
+/* Bytes first, connect last: the first flow that is followed is followed from its first byte. */
+static bool attach(struct kernel *kernel, struct kernel_problem *problem)
+{
+	struct bpf_program *programs[HOOKS] = {
+		kernel->bpf->progs.smtpward_ingress,  kernel->bpf->progs.smtpward_egress,   kernel->bpf->progs.smtpward_sockops,
+		kernel->bpf->progs.smtpward_connect6, kernel->bpf->progs.smtpward_connect4,
+	};
+	static const char *const names[HOOKS] = { "cgroup/ingress", "cgroup/egress", "cgroup/sockops", "cgroup/connect6",
+						  "cgroup/connect4" };
+	for (unsigned i = 0; i < HOOKS; i++)
+		kernel->hooks[i].name = names[i];
+	for (unsigned i = 0; i < HOOKS; i++) {
+		kernel->links[i] = bpf_program__attach_cgroup(programs[i], cgroup_fd(kernel->cgroup));
+		if (!kernel->links[i]) {
+			snprintf(kernel->hooks[i].error, sizeof(kernel->hooks[i].error), "%s", strerror(errno));
+			say(problem, EX_UNAVAILABLE, "%s cannot be attached to %s: %s", names[i],
+			    cgroup_attach_path(kernel->cgroup), strerror(errno));
+			return false;
+		}
+		kernel->hooks[i].attached = true;
+	}
+	return true;
+}
+
+struct kernel *kernel_open(const struct config *config, struct kernel_problem *problem)
+{
+	struct kernel *kernel = calloc(1, sizeof(*kernel));
+	if (!kernel)
+		return NULL;
+	if (!have_capabilities(problem))
+		goto failed;
+	problem->exit_code = config->cgroup ? EX_CONFIG : EX_UNAVAILABLE;
+	kernel->cgroup = cgroup_open(config->cgroup, problem->text, sizeof(problem->text));
+	if (!kernel->cgroup)
+		goto failed;
+	snprintf(kernel->pin_path, sizeof(kernel->pin_path), BPFFS "/smtpward/%llu",
+		 (unsigned long long)cgroup_id(kernel->cgroup));
+	kernel->destroyer = sock_destroyer_new();
+	if (!kernel->destroyer || !load(kernel, config, problem) || !attach(kernel, problem))
+		goto failed;
+	unpin(kernel); /* of an agent that was killed; ours is attached by now */
+	int error = kernel_set_mode(kernel, config->mode);
+	if (error) {
+		say(problem, EX_OSERR, "the hooks cannot be pinned below " BPFFS ": %s", strerror(-error));
+		goto failed;
+	}
+	return kernel;
+failed:
+	kernel_close(kernel, false);
+	return NULL;
+}
+
+void kernel_close(struct kernel *kernel, bool leave)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	if (!kernel)
+		return;
+	if (!leave && kernel->pin_path[0] && kernel->hooks[HOOKS - 1].attached)
+		unpin(kernel);
+	for (unsigned i = 0; i < HOOKS; i++)
+		bpf_link__destroy(kernel->links[i]);
+	if (kernel->consumer_position)
+		munmap((void *)kernel->consumer_position, page);
+	if (kernel->producer_position)
+		munmap((void *)kernel->producer_position, page);
+	ring_buffer__free(kernel->ring);
+	smtpward_bpf__destroy(kernel->bpf);
+	sock_destroyer_free(kernel->destroyer);
+	cgroup_close(kernel->cgroup);
+	free(kernel);
+}
+
+/* ---- at work ---------------------------------------------------------------------------------------------- */
+
+int kernel_ring_fd(const struct kernel *kernel)
+{
+	return ring_buffer__epoll_fd(kernel->ring);
+}
+
+int kernel_read(struct kernel *kernel, void (*take)(void *context, const struct flow_event *event), void *context)
+{
+	kernel->take = take;
+	kernel->take_context = context;
+	return ring_buffer__consume(kernel->ring);
+}
+
+int kernel_destroy_socket(struct kernel *kernel, const struct flow_event *event)
+{
+	return sock_destroy(kernel->destroyer, event);
+}
+
+void kernel_counters(const struct kernel *kernel, uint64_t counters[COUNTER_COUNT])
+{
+	int cpus = libbpf_num_possible_cpus();
+	uint64_t *values = calloc(cpus > 0 ? (size_t)cpus : 1, sizeof(*values));
+	memset(counters, 0, COUNTER_COUNT * sizeof(*counters));
+	for (__u32 id = 0; values && id < COUNTER_COUNT; id++) {
+		if (bpf_map_lookup_elem(bpf_map__fd(kernel->bpf->maps.counters), &id, values))
+			continue;
+		for (int cpu = 0; cpu < cpus; cpu++)
+			counters[id] += values[cpu];
+	}
+	free(values);
+}
+
+const struct kernel_hook *kernel_hooks(const struct kernel *kernel, unsigned *count)
+{
+	*count = HOOKS;
+	return kernel->hooks;
+}
+
+const char *kernel_cgroup(const struct kernel *kernel)
+{
+	return cgroup_attach_path(kernel->cgroup);
+}
+
+void kernel_ring_fill(const struct kernel *kernel, uint64_t *used, uint64_t *size)
+{
+	*size = bpf_map__max_entries(kernel->bpf->maps.events);
+	*used = 0;
+	if (kernel->consumer_position && kernel->producer_position)
+		*used = __atomic_load_n(kernel->producer_position, __ATOMIC_RELAXED) -
+			__atomic_load_n(kernel->consumer_position, __ATOMIC_RELAXED);
+}
+
+char *kernel_cgroup_path(const struct kernel *kernel, uint64_t cgroup_id)
+{
+	return cgroup_path_of(kernel->cgroup, cgroup_id);
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include <stdlib.h>
+#include <string.h>
+
+#include "facts.h"
+#include "session.h"
+
+struct sessions {
+	struct session *by_id; /* uthash */
+	struct session *by_age; /* utlist: the head is the oldest */
+	unsigned keep, open_max;
+	unsigned open, closed;
+	uint64_t evicted;
+};
+
+struct sessions *sessions_new(unsigned keep, unsigned open_max)
+{
+	struct sessions *sessions = calloc(1, sizeof(*sessions));
+	if (sessions) {
+		sessions->keep = keep;
+		sessions->open_max = open_max;
+	}
+	return sessions;
+}
+
+static bool is_closed(const struct session *session)
+{
+	return session->closed.tv_sec != 0;
+}
+
+static void forget(struct sessions *sessions, struct session *session)
+{
+	if (is_closed(session))
+		sessions->closed--;
+	else
+		sessions->open--;
+	HASH_DEL(sessions->by_id, session);
+	DL_DELETE(sessions->by_age, session);
+	free(session->cgroup);
+	free(session->account);
+	free(session);
+}
+
+void sessions_free(struct sessions *sessions)
+{
+	if (!sessions)
+		return;
+	while (sessions->by_age)
+		forget(sessions, sessions->by_age);
+	free(sessions);
+}
+
+/* Gives up the oldest session that is open, or closed, other than spared. */
+static void evict(struct sessions *sessions, bool closed, const struct session *spared)
+{
+	struct session *session;
+	DL_FOREACH(sessions->by_age, session) {
+		if (session != spared && is_closed(session) == closed) {
+			forget(sessions, session);
+			return;
+		}
+	}
+}
+
+static struct session *make(struct sessions *sessions, uint64_t id)
+{
+	struct session *session = calloc(1, sizeof(*session));
+	if (!session)
+		return NULL;
+	session->id = id;
+	HASH_ADD(hh, sessions->by_id, id, sizeof(session->id), session);
+	DL_APPEND(sessions->by_age, session);
+	sessions->open++;
+	if (sessions->open > sessions->open_max) {
+		evict(sessions, false, session);
+		sessions->evicted++;
+	}
+	return session;
+}
+
+/* The wall-clock time of a CLOCK_MONOTONIC time, by the clocks' present difference. */
+static struct timespec wall_clock(uint64_t monotonic_ns)
+{
+	struct timespec wall, monotonic;
+	clock_gettime(CLOCK_REALTIME, &wall);
+	clock_gettime(CLOCK_MONOTONIC, &monotonic);
+	int64_t age = monotonic.tv_sec * 1000000000L + monotonic.tv_nsec - (int64_t)monotonic_ns;
+	int64_t when = wall.tv_sec * 1000000000L + wall.tv_nsec - age;
+	return (struct timespec){ .tv_sec = when / 1000000000L, .tv_nsec = when % 1000000000L };
+}
+
+/* Of two exposures on one flow the worse one is kept: its account is the one to be rotated. */
+static void keep_worse_exposure(struct flow_event *newer, const struct flow_event *older)
+{
+	if (!older->mechanism[0] || !(older->facts & FACT(CREDENTIAL_CLEAR)))
+		return;
+	if ((newer->facts & FACT(CREDENTIAL_CLEAR)) && newer->mechanism[0] &&
+	    mechanism_exposure(newer->mechanism) >= mechanism_exposure(older->mechanism) &&
+	    (newer->account[0] || strcmp(newer->mechanism, older->mechanism) != 0))
+		return;
+	memcpy(newer->mechanism, older->mechanism, sizeof(newer->mechanism));
+	memcpy(newer->account, older->account, sizeof(newer->account));
+}
+
+struct session *sessions_take(struct sessions *sessions, const struct flow_event *event)
+{
+	struct session *session = sessions_find(sessions, event->flow_id);
+	if (!session) {
+		session = make(sessions, event->flow_id);
+		if (!session)
+			return NULL;
+		session->opened = wall_clock(event->opened_ns);
+		session->events_missed = event->sequence - 1;
+	} else if (is_closed(session)) {
+		return session; /* nothing comes after the close */
+	} else {
+		session->events_missed += event->sequence - session->last.sequence - 1;
+	}
+	struct flow_event older = session->last;
+	session->last = *event;
+	keep_worse_exposure(&session->last, &older);
+	if (event->reason == EVENT_CLOSED) {
+		session->closed = wall_clock(event->time_ns);
+		sessions->open--;
+		sessions->closed++;
+		if (sessions->closed > sessions->keep)
+			evict(sessions, true, session);
+	}
+	return session;
+}
+
+struct session *sessions_find(struct sessions *sessions, uint64_t id)
+{
+	struct session *session = NULL;
+	HASH_FIND(hh, sessions->by_id, &id, sizeof(id), session);
+	return session;
+}
+
+struct session *sessions_oldest(struct sessions *sessions)
+{
+	return sessions->by_age;
+}
+
+unsigned sessions_open_count(const struct sessions *sessions)
+{
+	return sessions->open;
+}
+
+unsigned sessions_closed_count(const struct sessions *sessions)
+{
+	return sessions->closed;
+}
+
+uint64_t sessions_evicted(const struct sessions *sessions)
+{
+	return sessions->evicted;
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "sock_destroy.h"
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
+#define NAMESPACES_MAX 64      /* kept open at once */
+#define NAMESPACES_SEARCHED 1024 /* looked into for one socket */
+
+struct netns {
+	int fd; /* netlink socket in it; -1: free */
+	uint64_t cookie; /* 0: not known (before Linux 5.14) */
+	ino_t inode;
+	uint64_t used; /* for eviction */
+};
+
+struct sock_destroyer {
+	struct netns netns[NAMESPACES_MAX];
+	uint64_t clock;
+};
+
+struct sock_destroyer *sock_destroyer_new(void)
+{
+	struct sock_destroyer *destroyer = calloc(1, sizeof(*destroyer));
+	for (unsigned i = 0; destroyer && i < NAMESPACES_MAX; i++)
+		destroyer->netns[i].fd = -1;
+	return destroyer;
+}
+
+void sock_destroyer_free(struct sock_destroyer *destroyer)
+{
+	for (unsigned i = 0; destroyer && i < NAMESPACES_MAX; i++) {
+		if (destroyer->netns[i].fd >= 0)
+			close(destroyer->netns[i].fd);
+	}
+	free(destroyer);
+}
+
+struct opening {
+	int netns_fd;
+	int socket_fd; /* or a negative errno */
+};
+
+/* In a thread of its own: a namespace is changed for one thread, and this one ends with it. */
+static void *open_in_netns(void *argument)
+{
+	struct opening *opening = argument;
+	struct timeval limit = { .tv_sec = 1 };
+	if (opening->netns_fd >= 0 && setns(opening->netns_fd, CLONE_NEWNET) < 0) {
+		opening->socket_fd = -errno;
+		return NULL;
+	}
+	opening->socket_fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+	if (opening->socket_fd < 0)
+		opening->socket_fd = -errno;
+	else
+		setsockopt(opening->socket_fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	return NULL;
+}
+
+static uint64_t netns_cookie(int socket_fd)
+{
+	uint64_t cookie = 0;
+	socklen_t size = sizeof(cookie);
+	return getsockopt(socket_fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) == 0 ? cookie : 0;
+}
+
+static struct netns *slot_for(struct sock_destroyer *destroyer, ino_t inode)
+{
+	struct netns *oldest = &destroyer->netns[0];
+	for (unsigned i = 0; i < NAMESPACES_MAX; i++) {
+		struct netns *netns = &destroyer->netns[i];
+		if (netns->fd >= 0 && netns->inode == inode)
+			return netns;
+		if (netns->fd < 0 || (oldest->fd >= 0 && netns->used < oldest->used))
+			oldest = netns;
+	}
+	if (oldest->fd >= 0)
+		close(oldest->fd);
+	oldest->fd = -1;
+	return oldest;
+}
+
+/* The namespace behind path ("/proc/PID/ns/net"), or NULL. */
+static struct netns *netns_of(struct sock_destroyer *destroyer, const char *path)
+{
+	struct stat status;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return NULL;
+	if (fstat(fd, &status) < 0) {
+		close(fd);
+		return NULL;
+	}
+	struct netns *netns = slot_for(destroyer, status.st_ino);
+	if (netns->fd < 0) {
+		struct opening opening = { .netns_fd = fd, .socket_fd = -EAGAIN };
+		pthread_t thread;
+		if (pthread_create(&thread, NULL, open_in_netns, &opening) == 0)
+			pthread_join(thread, NULL);
+		if (opening.socket_fd < 0) {
+			close(fd);
+			return NULL;
+		}
+		netns->fd = opening.socket_fd;
+		netns->cookie = netns_cookie(netns->fd);
+		netns->inode = status.st_ino;
+	}
+	close(fd);
+	netns->used = ++destroyer->clock;
+	return netns;
+}
+
+struct destroy_request {
+	struct nlmsghdr header;
+	struct inet_diag_req_v2 diag;
+};
+
+static void fill_request(struct destroy_request *request, const struct flow_event *event)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	bool ipv4 = memcmp(event->server_address, mapped, sizeof(mapped)) == 0;
+	struct inet_diag_sockid *id = &request->diag.id;
+	memset(request, 0, sizeof(*request));
+	request->header.nlmsg_len = sizeof(*request);
+	request->header.nlmsg_type = SOCK_DESTROY;
+	request->header.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+	request->diag.sdiag_family = ipv4 ? AF_INET : AF_INET6;
+	request->diag.sdiag_protocol = IPPROTO_TCP;
+	request->diag.idiag_states = ~0U;
+	id->idiag_sport = htons(event->client_port);
+	id->idiag_dport = htons(event->server_port);
+	memcpy(id->idiag_src, event->client_address + (ipv4 ? 12 : 0), ipv4 ? 4 : 16);
+	memcpy(id->idiag_dst, event->server_address + (ipv4 ? 12 : 0), ipv4 ? 4 : 16);
+	id->idiag_cookie[0] = (uint32_t)event->socket_cookie;
+	id->idiag_cookie[1] = (uint32_t)(event->socket_cookie >> 32);
+}
+
+static int destroy_in(struct netns *netns, const struct flow_event *event)
+{
+	struct destroy_request request;
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	struct {
+		struct nlmsghdr header;
+		struct nlmsgerr error;
+		char more[512]; /* the request comes back */
+	} answer;
+	fill_request(&request, event);
+	if (sendto(netns->fd, &request, sizeof(request), 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
+		return -errno;
+	ssize_t n = recv(netns->fd, &answer, sizeof(answer), 0);
+	if (n < 0)
+		return -errno;
+	if ((size_t)n < sizeof(answer.header) + sizeof(answer.error) || answer.header.nlmsg_type != NLMSG_ERROR)
+		return -EPROTO;
+	return answer.error.error;
+}
+
+/* The connecting process may be gone, or may have the socket from another namespace: look into all of them. */
+static int destroy_anywhere(struct sock_destroyer *destroyer, const struct flow_event *event)
+{
+	char path[64];
+	unsigned looked = 0;
+	int result = -ENOENT;
+	DIR *proc = opendir("/proc");
+	if (!proc)
+		return -errno;
+	for (struct dirent *entry; result != 0 && looked < NAMESPACES_SEARCHED && (entry = readdir(proc));) {
+		if (!isdigit((unsigned char)entry->d_name[0]))
+			continue;
+		snprintf(path, sizeof(path), "/proc/%.20s/ns/net", entry->d_name);
+		struct netns *netns = netns_of(destroyer, path);
+		looked++;
+		if (netns && (!event->netns_cookie || !netns->cookie || netns->cookie == event->netns_cookie))
+			result = destroy_in(netns, event);
+	}
+	closedir(proc);
+	return result;
+}
+
+int sock_destroy(struct sock_destroyer *destroyer, const struct flow_event *event)
+{
+	char path[64];
+	for (unsigned i = 0; event->netns_cookie && i < NAMESPACES_MAX; i++) {
+		struct netns *netns = &destroyer->netns[i];
+		if (netns->fd >= 0 && netns->cookie == event->netns_cookie) {
+			netns->used = ++destroyer->clock;
+			return destroy_in(netns, event);
+		}
+	}
+	snprintf(path, sizeof(path), "/proc/%u/ns/net", event->pid);
+	struct netns *netns = netns_of(destroyer, event->pid ? path : "/proc/self/ns/net");
+	int result = netns ? destroy_in(netns, event) : -ENOENT;
+	return result == -ENOENT ? destroy_anywhere(destroyer, event) : result;
+}
