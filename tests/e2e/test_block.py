@@ -305,8 +305,6 @@ def test_socket_in_a_namespace_of_its_own(lab, serve, watch):
     # a namespace inside the client's, joined to it by a veth pair that the process sets up itself
     script = f"""
         set -e
-        sleep 600 & keeper=$!
-        trap 'kill $keeper' EXIT
         ip link set lo up
         touch {lab.scratch}/inside
         while ! ip link show eth0 >/dev/null 2>&1; do sleep 0.05; done
