@@ -64,7 +64,7 @@ static void status_numbers(const char *title, json_t *object)
 
 static void status_sinks(const json_t *answer)
 {
-	static const char *const headers[] = { "SINK", "WRITTEN", "DROPPED", NULL };
+	static const char *const headers[] = { "SINK", "WRITTEN", "DROPPED", "QUEUED", "ERROR", NULL };
 	struct table *table = table_new(headers);
 	json_t *sink;
 	size_t index;
@@ -73,6 +73,8 @@ static void status_sinks(const json_t *answer)
 		table_cell(table, COLOUR_NONE, member_text(sink, "name"));
 		table_number(table, member_number(sink, "written"));
 		table_number(table, member_number(sink, "dropped"));
+		table_number(table, member_number(sink, "queued"));
+		table_cell(table, COLOUR_POOR, member_text(sink, "error"));
 	}
 	out_format("\n");
 	table_print(table);

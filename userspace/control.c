@@ -15,14 +15,13 @@
 #include <event2/listener.h>
 #include <utlist.h>
 
-#include "address.h"
 #include "agent.h"
 #include "alert.h"
 #include "config.h"
 #include "control_connection.h"
 #include "control_socket.h"
+#include "ecs.h"
 #include "escape.h"
-#include "facts.h"
 #include "session.h"
 #include "session_json.h"
 
@@ -368,25 +367,13 @@ void control_publish_session(struct control *control, const struct session *sess
 		publish(control, json_pack("{s:o}", "session", session_json(session)));
 }
 
-/* One line for people: what, who, where, and whose account. Every part is escaped. */
-static json_t *alert_message(const struct alert *alert)
-{
-	const struct session *session = alert->session;
-	const struct flow_event *last = &session->last;
-	char address[ADDRESS_TEXT_SIZE], text[512];
-
-	snprintf(text, sizeof(text), "%s: %s: %.*s[%u] to %s port %u%s%s%s", finding_name(alert->finding),
-		 finding_text(alert->finding)->summary, (int)strnlen(last->comm, sizeof(last->comm)), last->comm, last->pid,
-		 address_text(last->server_address, address), last->server_port, session->account ? ", account " : "",
-		 session->account ? session->account : "", last->facts & FACT(BLOCKED) ? ", blocked" : "");
-	return text_json(text, sizeof(text));
-}
-
 static json_t *alert_json(const struct alert *alert)
 {
-	return json_pack("{s:o,s:s,s:s,s:o,s:I,s:o}", "time", time_json(&alert->time), "finding",
+	char sentence[ECS_SENTENCE_SIZE];
+
+	return json_pack("{s:o,s:s,s:s,s:s,s:I,s:o}", "time", time_json(&alert->time), "finding",
 			 finding_name(alert->finding), "severity", severity_name(alert->severity), "message",
-			 alert_message(alert), "suppressed", (json_int_t)alert->suppressed, "session",
+			 ecs_sentence(alert, sentence), "suppressed", (json_int_t)alert->suppressed, "session",
 			 session_json(alert->session));
 }
 

@@ -152,12 +152,32 @@ static json_t *ring_json(const struct kernel *kernel)
 	return json_pack("{s:I,s:I}", "used", (json_int_t)used, "size", (json_int_t)size);
 }
 
+static json_t *sinks_json(const struct agent *agent, json_t *reasons)
+{
+	struct sink_stats stats[SINKS_MAX];
+	unsigned count = agent->sinks ? sinks_stats(agent->sinks, stats) : 0;
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < count; i++) {
+		const struct sink_stats *sink = &stats[i];
+		json_array_append_new(list, json_pack("{s:s,s:I,s:I,s:I,s:i,s:o}", "name", sink->name, "written",
+						      (json_int_t)sink->written, "dropped", (json_int_t)sink->dropped,
+						      "failed", (json_int_t)sink->failed, "queued", (int)sink->queued,
+						      "error", text_json(sink->last_error, sizeof(sink->last_error))));
+		if (sink->dropped)
+			complain(reasons, "%" PRIu64 " messages to %s were dropped", sink->dropped, sink->name);
+		if (sink->last_error[0])
+			complain(reasons, "%s: %s", sink->name, sink->last_error);
+	}
+	return list;
+}
+
 void control_status(struct connection *connection, const json_t *request)
 {
 	const struct agent *agent = connection->agent;
 	json_t *reasons = json_array(), *hooks = hooks_json(agent->kernel, reasons),
 	       *kernel = kernel_json(agent->kernel, reasons), *counts = agent_json(agent, reasons),
-	       *sessions = sessions_json(agent, reasons), *sinks = sinks_json(agent->sinks, reasons);
+	       *sessions = sessions_json(agent, reasons), *sinks = sinks_json(agent, reasons);
 
 	(void)request;
 	connection_answer(
