@@ -163,11 +163,12 @@ static json_t *new_event(const char *kind, const char *action, enum severity sev
 			 struct timespec now)
 {
 	char time[TIME_TEXT_SIZE], host[256] = "";
-	json_t *event = json_pack("{s:s,s:{s:s},s:s,s:{s:s},s:{s:s,s:s},s:{s:s,s:s,s:s,s:s,s:i}}", "@timestamp",
-				  time_text(&now, time), "ecs", "version", ECS_VERSION, "message", message, "log",
-				  "level", severity_name(severity), "agent", "type", "smtpward", "version",
-				  SMTPWARD_VERSION, "event", "kind", kind, "module", "smtpward", "dataset",
-				  "smtpward.log", "action", action, "severity", severity_number(severity));
+	/* message comes first, for whoever reads the log with his own eyes */
+	json_t *event = json_pack("{s:s,s:s,s:{s:s},s:{s:s},s:{s:s,s:s},s:{s:s,s:s,s:s,s:s,s:i}}", "message", message,
+				  "@timestamp", time_text(&now, time), "ecs", "version", ECS_VERSION, "log", "level",
+				  severity_name(severity), "agent", "type", "smtpward", "version", SMTPWARD_VERSION,
+				  "event", "kind", kind, "module", "smtpward", "dataset", "smtpward.log", "action",
+				  action, "severity", severity_number(severity));
 
 	if (event && gethostname(host, sizeof(host) - 1) == 0)
 		json_object_set_new(event, "host", json_pack("{s:o}", "hostname", text_json(host, sizeof(host))));
