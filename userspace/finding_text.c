@@ -23,6 +23,9 @@
 #define ASK_SERVER                                                                                                     \
 	"Look at the server from another network: \"posttls-finger -l may -c '[HOST]:25'\" or \"openssl s_client -starttls smtp "   \
 	"-connect HOST:25\". If the answer differs, something between here and there changes the dialogue. "
+#define OFFER_SEVERITY "warning where the client went on to log in or send mail, notice where it did not"
+#define TRIED_SEVERITY "error where the client went on to log in or send mail, warning where it did not"
+#define NOT_REQUIRED "; info where the policy requires nothing of the destination"
 #define ADVERSARY "T1557 Adversary-in-the-Middle"
 #define DOWNGRADE "T1562.010 Impair Defenses: Downgrade Attack"
 #define SNIFFING "T1040 Network Sniffing"
@@ -46,7 +49,8 @@ static const struct finding_text text_CLEARTEXT_AUTH = {
 	.severity =
 		"critical where the mechanism gives the secret away (PLAIN, LOGIN, XOAUTH2, OAUTHBEARER, or one that "
 		"is not known), error where it can be guessed offline (CRAM-MD5, DIGEST-MD5, NTLM, SCRAM), notice "
-		"for GSSAPI and EXTERNAL, which reveal no secret",
+		"where it reveals no secret (GSSAPI, EXTERNAL); one step lower on port 25; warning at most where "
+		"smtpward stopped it" NOT_REQUIRED,
 	.postfix = POSTFIX_DEMAND
 		" Set \"smtp_sasl_security_options = noplaintext, noanonymous\" and "
 		"\"smtp_sasl_tls_security_options = noanonymous\", so that PLAIN and LOGIN are used over TLS only. "
@@ -74,7 +78,8 @@ static const struct finding_text text_CLEARTEXT_MAIL = {
 		"decides whether to change this host, the server or the network between.",
 	.signature = "The client sends MAIL (or SEND, SOML, SAML) while no TLS handshake has completed.",
 	.severity =
-		"error on the submission ports 587 and 465, warning elsewhere, where opportunistic TLS is usual",
+		"error on submission ports; warning on port 25, where opportunistic TLS is usual, and where smtpward "
+		"stopped it" NOT_REQUIRED,
 	.postfix = POSTFIX_DEMAND " For mail to the world at large, \"smtp_tls_security_level = dane\" with "
 		"\"smtp_dns_support_level = dnssec\" demands TLS of every domain that publishes TLSA records.",
 	.exim = EXIM_DEMAND " To stop the retry in clear after a temporary failure, set "
@@ -94,8 +99,8 @@ static const struct finding_text text_STARTTLS_MISSING = {
 		"removed on the way (stripping), which looks the same from here. A server that offered it before and "
 		"no longer does is the suspicious case.",
 	.signature = "A complete 2xx reply to EHLO, outside TLS, in which no line after the first is STARTTLS.",
-	.severity = "error on ports 587 and 465, where TLS is to be expected; warning elsewhere; raised once the client carried on "
-		    "or ended the session",
+	.severity =
+		OFFER_SEVERITY NOT_REQUIRED,
 	.postfix = ASK_SERVER POSTFIX_DEMAND,
 	.exim = ASK_SERVER EXIM_DEMAND,
 	.opensmtpd = ASK_SERVER OPENSMTPD_DEMAND,
@@ -116,7 +121,8 @@ static const struct finding_text text_STARTTLS_MASKED = {
 	.signature =
 		"An eight-letter mask such as XXXXXXXA or XXXXXXXX among the EHLO keywords and no STARTTLS, or a "
 		"greeting whose text is '*' or 'X' only.",
-	.severity = "critical: somebody rewrites the dialogue",
+	.severity =
+		"error: somebody rewrites the dialogue" NOT_REQUIRED,
 	.postfix = "Switch off SMTP inspection on the firewall (Cisco: \"no inspect esmtp\", or \"allow-tls\" in its "
 		   "policy-map). With a masked banner Postfix itself turns to HELO (smtp_pix_workarounds = "
 		   "disable_esmtp): set \"smtp_pix_workarounds =\" to stop that. " POSTFIX_DEMAND,
@@ -137,7 +143,8 @@ static const struct finding_text text_EHLO_REFUSED = {
 		"With HELO there are no extensions, so there is no STARTTLS. Hardly any server refuses EHLO today; a "
 		"middlebox that does so takes TLS away with one line.",
 	.signature = "A reply to EHLO that is not 2xx, then HELO from the client.",
-	.severity = "error on ports 587 and 465; warning elsewhere",
+	.severity =
+		OFFER_SEVERITY NOT_REQUIRED,
 	.postfix = ASK_SERVER "Keep \"smtp_always_send_ehlo = yes\" and \"smtp_never_send_ehlo = no\". " POSTFIX_DEMAND,
 	.exim = ASK_SERVER "See that hosts_avoid_esmtp does not name the server. " EXIM_DEMAND,
 	.opensmtpd = ASK_SERVER OPENSMTPD_DEMAND,
@@ -155,7 +162,8 @@ static const struct finding_text text_STARTTLS_UNUSED = {
 		"Encryption was there for the asking. Almost always this is the client's configuration: TLS off, a "
 		"library's default, or an exception that outlived its reason. It is the cheapest finding to mend.",
 	.signature = "STARTTLS in the EHLO reply; the client sends MAIL or AUTH without STARTTLS.",
-	.severity = "error on ports 587 and 465; warning elsewhere",
+	.severity =
+		"warning" NOT_REQUIRED,
 	.postfix = "Look for \"smtp_tls_security_level = none\" or empty, a \"none\" line in smtp_tls_policy_maps, starttls "
 		   "in smtp_discard_ehlo_keywords or its address map, and \"-o\" overrides in master.cf. Set at least "
 		   "\"may\". \"smtp_tls_note_starttls_offer = yes\" logs such servers. " POSTFIX_DEMAND,
@@ -176,7 +184,8 @@ static const struct finding_text text_STARTTLS_REFUSED = {
 		"certificate or key at the moment; a 5xx after an offer is odd and may come from a middlebox. "
 		"Opportunistic clients go on in clear, mostly on the same connection.",
 	.signature = "STARTTLS from the client, then a 4xx or 5xx reply.",
-	.severity = "error on ports 587 and 465; warning elsewhere",
+	.severity =
+		TRIED_SEVERITY NOT_REQUIRED,
 	.postfix = ASK_SERVER "Tell the server's postmaster. At \"may\" Postfix goes on in clear on the same connection. " POSTFIX_DEMAND,
 	.exim = ASK_SERVER "\"tls_tempfail_tryclear = false\" stops the retry in clear after 4xx; a 5xx is stopped by "
 		"hosts_require_tls only. " EXIM_DEMAND,
@@ -195,7 +204,8 @@ static const struct finding_text text_STARTTLS_UNANSWERED = {
 		"The client asked for TLS and the connection ended, or went on, without a reply. Something on the way "
 		"may drop the command, or the server hangs. Many clients come back without TLS.",
 	.signature = "STARTTLS from the client, no reply to it until the end of the connection.",
-	.severity = "warning",
+	.severity =
+		TRIED_SEVERITY NOT_REQUIRED,
 	.postfix = ASK_SERVER "smtp_starttls_timeout says how long Postfix waits. " POSTFIX_DEMAND,
 	.exim = ASK_SERVER "command_timeout says how long Exim waits. " EXIM_DEMAND,
 	.opensmtpd = ASK_SERVER OPENSMTPD_DEMAND,
@@ -213,7 +223,8 @@ static const struct finding_text text_STARTTLS_BAD_REPLY = {
 		"mutt, Ruby) and as a no by others; what the server then does is undefined. Commonly a middlebox or a "
 		"broken server; on a path under attack a way to confuse the client's state.",
 	.signature = "STARTTLS from the client, then 1xx, 3xx, or 2xx that is not 220.",
-	.severity = "warning",
+	.severity =
+		TRIED_SEVERITY "; notice where TLS came about nevertheless" NOT_REQUIRED,
 	.postfix = ASK_SERVER "Tell the server's postmaster. " POSTFIX_DEMAND,
 	.exim = ASK_SERVER "Tell the server's postmaster. " EXIM_DEMAND,
 	.opensmtpd = ASK_SERVER "Tell the server's postmaster. " OPENSMTPD_DEMAND,
@@ -231,7 +242,8 @@ static const struct finding_text text_REPLY_INJECTION = {
 		"by a careless client as if they had come over TLS: faked replies, faked capabilities (CVE-2020-14954 "
 		"in mutt, CVE-2021-22947 in curl). A correct server never does this.",
 	.signature = "Further bytes from the server behind the 220 to STARTTLS, before any ClientHello.",
-	.severity = "critical",
+	.severity =
+		"error" NOT_REQUIRED,
 	.postfix = "Update Postfix, whose client drops what is buffered before TLS. Find out who sends those bytes: " ASK_SERVER,
 	.exim = "Update Exim. Find out who sends those bytes: " ASK_SERVER,
 	.opensmtpd = "Update OpenSMTPD. Find out who sends those bytes: " ASK_SERVER,
@@ -249,8 +261,9 @@ static const struct finding_text text_COMMAND_INJECTION = {
 		"A client must wait for the answer to STARTTLS. Commands pipelined behind it travel in clear, and a "
 		"careless server executes them as if they had come over TLS (CVE-2011-0411 and its relatives). Seen "
 		"on the sending host, it is that program's own doing: a broken client, or one that is being misused.",
-	.signature = "Further bytes from the client behind STARTTLS, before its reply and not a ClientHello.",
-	.severity = "error",
+	.signature = "Plaintext from the client between its STARTTLS and its ClientHello.",
+	.severity =
+		"error" NOT_REQUIRED,
 	.postfix = "Postfix as a client never does this: look at which process the session names.",
 	.exim = "Exim's early pipelining (hosts_pipe_connect) ends with STARTTLS and is not reported: look at which process the "
 		"session names.",
@@ -266,11 +279,12 @@ static const struct finding_text text_COMMAND_INJECTION = {
 static const struct finding_text text_TLS_NOT_STARTED = {
 	.summary = "STARTTLS was accepted but no TLS handshake followed",
 	.meaning =
-		"The server said 220 and the client did not begin the handshake: it went on in clear, or it hung up. A "
+		"The server said 220 and the client did not begin the handshake but went on in clear. A "
 		"client without a working TLS library or certificate store does this, and so does one whose answer "
 		"was forged.",
-	.signature = "220 to STARTTLS, then a plaintext line or the end of the connection instead of a ClientHello.",
-	.severity = "error where the client went on in clear; notice where it only hung up",
+	.signature = "A 2xx reply to STARTTLS, then a plaintext line from the client instead of a ClientHello.",
+	.severity =
+		TRIED_SEVERITY NOT_REQUIRED,
 	.postfix = "Search the log for \"TLS is required, but our TLS engine is unavailable\" and check smtp_tls_CAfile, "
 		   "smtp_tls_CApath, smtp_tls_cert_file and their permissions. " POSTFIX_DEMAND,
 	.exim = "Search the main log for \"TLS session\" errors; check tls_certificate and tls_privatekey of the transport. " EXIM_DEMAND,
@@ -289,9 +303,10 @@ static const struct finding_text text_TLS_HANDSHAKE_FAILED = {
 		"gave up and why: unknown_ca, bad_certificate and certificate_expired are about the certificate; "
 		"protocol_version and handshake_failure about versions and ciphers. An opportunistic client will "
 		"probably try again in clear.",
-	.signature = "A ClientHello, then an alert, a plaintext reply or the end of the connection before application data "
-		     "went both ways.",
-	.severity = "error on ports 587 and 465; warning elsewhere",
+	.signature = "A ClientHello, then an alert, a plaintext reply or the end of the connection before the "
+		     "handshake was complete.",
+	.severity =
+		TRIED_SEVERITY NOT_REQUIRED,
 	.postfix = "\"smtp_tls_loglevel = 1\" says why. Check smtp_tls_mandatory_protocols, smtp_tls_mandatory_ciphers and "
 		   "smtp_tls_CAfile or smtp_tls_CApath; \"posttls-finger -l secure -c '[HOST]:25'\" shows the handshake. " POSTFIX_DEMAND,
 	.exim = "The main log has the reason. Check tls_require_ciphers, tls_verify_certificates and tls_verify_hosts. Set "
@@ -316,7 +331,8 @@ static const struct finding_text text_TLS_FALLBACK = {
 		"was encrypted. The linked session is the one that failed.",
 	.signature = "A session with a failed handshake or STARTTLS, then from the same process or cgroup to the same server "
 		     "a session with MAIL or AUTH in clear, within the configured window.",
-	.severity = "critical where a credential went with it that gives its secret away; error otherwise",
+	.severity =
+		"error" NOT_REQUIRED,
 	.postfix = "At \"may\" Postfix does this by design once a message is some minutes old. " POSTFIX_DEMAND,
 	.exim = "Set \"tls_tempfail_tryclear = false\". " EXIM_DEMAND,
 	.opensmtpd = OPENSMTPD_DEMAND,
@@ -334,7 +350,8 @@ static const struct finding_text text_PLAINTEXT_ON_TLS_PORT = {
 		"clear: a client set to STARTTLS or none on the wrong port, a server without its TLS wrapper, or a "
 		"middlebox that took TLS off.",
 	.signature = "A plaintext greeting or command on a port configured as implicit TLS.",
-	.severity = "error",
+	.severity =
+		TRIED_SEVERITY NOT_REQUIRED,
 	.postfix = "For a smarthost on 465 set \"relayhost = [relay.example.com]:465\", \"smtp_tls_wrappermode = yes\" and "
 		   "\"smtp_tls_security_level = encrypt\" or \"secure\". As a server, its master.cf entry needs "
 		   "\"-o smtpd_tls_wrappermode=yes\".",
