@@ -2,6 +2,7 @@
 #include "cli_client.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@ struct line {
 	char *bytes;
 	size_t used, room;
 	size_t taken; /* of used: lines handed out already */
+	bool patient; /* wait for ever, but for a signal */
 };
 
 /* One line: what is wrong, with which socket, and why where error says so. */
@@ -88,6 +90,21 @@ static int send_request(int fd, const char *path, json_t *request)
 	return sent == length ? EX_OK : fail(EX_UNAVAILABLE, "smtpwardd does not listen at", path, errno);
 }
 
+/* Waits until there is something to read, or a signal came: also one that came just before. */
+static void wait_readable(int fd)
+{
+	struct pollfd poll_in = { .fd = fd, .events = POLLIN };
+	sigset_t stop, before;
+
+	sigemptyset(&stop);
+	sigaddset(&stop, SIGINT);
+	sigaddset(&stop, SIGTERM);
+	sigprocmask(SIG_BLOCK, &stop, &before);
+	if (!interrupted)
+		ppoll(&poll_in, 1, NULL, &before);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
 /* Reads on until *text is a whole line, its end cut off. The line is valid until the next call. */
 static int read_line(int fd, const char *path, struct line *line, char **text)
 {
@@ -116,14 +133,16 @@ static int read_line(int fd, const char *path, struct line *line, char **text)
 			line->bytes = bytes;
 			line->room = room;
 		}
-		got = recv(fd, line->bytes + line->used, line->room - line->used, 0);
+		if (line->patient)
+			wait_readable(fd);
+		got = recv(fd, line->bytes + line->used, line->room - line->used, line->patient ? MSG_DONTWAIT : 0);
 		if (got > 0)
 			line->used += (size_t)got;
 		else if (interrupted)
 			return EX_OK;
 		else if (!got)
 			return fail(EX_UNAVAILABLE, "smtpwardd closed the connection at", path, 0);
-		else if (errno != EINTR)
+		else if (errno != EINTR && !(line->patient && errno == EAGAIN))
 			return fail(EX_UNAVAILABLE, "smtpwardd does not answer at", path, errno);
 	}
 }
@@ -187,9 +206,8 @@ int cli_request(const struct cli *cli, json_t *request, json_t **answer)
 
 int cli_follow(const struct cli *cli, json_t *request, bool (*take)(const struct cli *cli, json_t *object))
 {
-	const struct timeval forever = { 0 };
-	struct sigaction action = { .sa_handler = interrupt }; /* no SA_RESTART: recv() shall return */
-	struct line line = { 0 };
+	struct sigaction action = { .sa_handler = interrupt }; /* no SA_RESTART: a write may hang, too */
+	struct line line = { .patient = true };
 	bool more = true;
 	int fd, result;
 
@@ -200,7 +218,6 @@ int cli_follow(const struct cli *cli, json_t *request, bool (*take)(const struct
 		json_decref(request);
 		return result;
 	}
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof(forever));
 	result = send_request(fd, cli->socket, request);
 	while (!result && more && !interrupted) {
 		json_t *object = NULL;

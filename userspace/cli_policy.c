@@ -55,12 +55,13 @@ static void test_print(const json_t *answer)
 	const char *reason = member_text(rule, "reason");
 
 	out_text(member_text(answer, "cleartext"));
-	if (member_number(rule, "rule"))
-		out_format(": rule %lld (to ", member_number(rule, "rule"));
-	else
-		out_format(": the default (to ");
-	out_text(member_text(rule, "to"));
-	out_format(") requires ");
+	if (member_number(rule, "rule")) {
+		out_format(": rule %lld, to ", member_number(rule, "rule"));
+		out_text(member_text(rule, "to"));
+		out_format(", requires ");
+	} else {
+		out_format(": the default requires ");
+	}
 	out_text(member_text(rule, "require"));
 	out_format(", action ");
 	out_text(member_text(rule, "action"));

@@ -28,6 +28,8 @@ static const char *endpoint(const json_t *object, char *text, size_t size)
 static const char *process(const json_t *session, char *text, size_t size)
 {
 	const json_t *object = json_object_get(session, "process");
+	if (!member_number(object, "pid"))
+		return "-";
 	snprintf(text, size, "%s[%lld]", member_text(object, "comm"), member_number(object, "pid"));
 	return text;
 }
