@@ -9,7 +9,7 @@ VERSION := 0.1.0
 CC ?= gcc
 CLANG ?= clang
 BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
-PKGS := libbpf libevent libevent_pthreads jansson libcyaml libcrypto libcap-ng zlib
+PKGS := libbpf libevent libevent_pthreads jansson libcyaml yaml-0.1 libcrypto libcap-ng zlib
 
 ifeq ($(V),0)
 Q := @
