@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
 
-from harness import BUILD, TOOLS, agent as agent_module, postfix  # noqa: E402
+from harness import TOOLS, agent as agent_module, postfix  # noqa: E402
 from harness.fault_server import FaultServer  # noqa: E402
 from harness.lab import ADDRESSES, Lab, sh  # noqa: E402
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -15,56 +16,65 @@ from harness.lab import sh, wait_until
 from harness.programs import USER
 
 
-def bpf_state(lab):
-    """All programs, maps and links of the machine, what hangs on the test's cgroup, and what is pinned."""
-    listing = {what: sorted(o["id"] for o in json.loads(sh("bpftool", "-j", what, "list").stdout or "[]"))
-               for what in ("prog", "map", "link")}
-    listing["cgroup"] = json.loads(sh("bpftool", "-j", "cgroup", "show", lab.cgroup, check=False).stdout or "[]")
-    listing["pinned"] = sorted(str(p) for p in pathlib.Path("/sys/fs/bpf").rglob("*"))
-    return listing
+def attached(lab):
+    """What hangs on the test's cgroup, and what is pinned for it."""
+    shown = sh("bpftool", "-j", "cgroup", "show", lab.cgroup, check=False).stdout
+    pins = pathlib.Path("/sys/fs/bpf/smtpward") / str(lab.cgroup.stat().st_ino)
+    return json.loads(shown or "[]") + [str(p) for p in pins.rglob("*")]
 
 
-def wait_for_state(lab, wanted):
-    # the kernel frees programs a moment after their last user went
-    wait_until(lambda: bpf_state(lab) == wanted, f"nothing left behind; before: {wanted}, now: {bpf_state(lab)}", 5)
+def held(agent):
+    """Ids of the BPF objects that the agent holds, by kind."""
+    found = {"prog": set(), "map": set(), "link": set()}
+    for info in pathlib.Path(f"/proc/{agent.process.pid}/fdinfo").iterdir():
+        for kind, number in re.findall(r"^(prog|map|link)_id:\s*(\d+)", info.read_text(), re.M):
+            found[kind].add(int(number))
+    return found
+
+
+def still_there(objects):
+    return {kind: ids & {o["id"] for o in json.loads(sh("bpftool", "-j", kind, "list").stdout or "[]")}
+            for kind, ids in objects.items()}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("mode", ["monitor", "block"])
 def test_nothing_is_left_behind(lab, serve, watch, mode, number):
     serve("strip")
-    before = bpf_state(lab)
     agent = watch(mode=mode)
-    assert bpf_state(lab)["cgroup"], "nothing was attached"
+    assert attached(lab), "nothing was attached"
+    objects = held(agent)
+    assert objects["map"] and objects["link"], objects
     programs.swaks(lab, "192.0.2.2")
     agent.session()
     agent.signal(number)
     assert agent.process.wait(timeout=10) == 0
-    wait_for_state(lab, before)
+    assert attached(lab) == []
+    # the kernel frees objects a moment after their last user went
+    wait_until(lambda: not any(still_there(objects).values()), "nothing is left in the kernel")
     assert not agent.socket.exists()
 
 
 def test_second_instance_names_the_first(lab, watch):
     first = watch()
-    before = bpf_state(lab)
+    before = attached(lab)
     second = Agent(lab, "second")
     second.config["control_socket"] = str(first.socket)
     second.start(wait=False)
     assert second.process.wait(timeout=10) != 0
     assert str(first.process.pid) in second.output.read_text()
-    assert bpf_state(lab) == before
+    assert attached(lab) == before
     assert first.ask("status")["health"] == "ok"
 
 
 def refuses(lab, number, code, *words, **settings):
-    before = bpf_state(lab)
     agent = Agent(lab, number, **settings)
     agent.start(wait=False)
     assert agent.process.wait(timeout=10) == code, agent.output.read_text()
     said = agent.output.read_text()
     for word in words:
         assert str(word) in said, said
-    wait_for_state(lab, before)
+    assert attached(lab) == []
 
 
 def test_metrics_port_in_use(lab):
