@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "metrics.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "metrics_http.h"
+#include "session.h"
+
+struct metrics {
+	struct agent *agent;
+	struct metrics_http *http;
+};
+
+static uint64_t resident_bytes(void)
+{
+	uint64_t resident = 0;
+	FILE *file = fopen("/proc/self/statm", "re");
+
+	if (!file)
+		return 0;
+	if (fscanf(file, "%*u %" SCNu64, &resident) != 1)
+		resident = 0;
+	fclose(file);
+	return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void collect(const struct agent *agent, struct metrics_view *view)
+{
+	memset(view, 0, sizeof(*view));
+	view->version = SMTPWARD_VERSION;
+	view->mode = kernel_mode(agent->kernel);
+	view->started = agent->started;
+	view->hooks = kernel_hooks(agent->kernel, &view->hook_count);
+	view->counts = agent->counts;
+	alerts_counts(agent->alerts, &view->alerts);
+	kernel_counters(agent->kernel, view->kernel);
+	kernel_ring_fill(agent->kernel, &view->ring_used, &view->ring_size);
+	view->sessions_open = sessions_open_count(agent->sessions);
+	view->sessions_evicted = sessions_evicted(agent->sessions);
+	view->sink_count = sinks_stats(agent->sinks, view->sinks);
+	view->resident_bytes = resident_bytes();
+}
+
+static void answer(void *context, struct evbuffer *body, bool openmetrics)
+{
+	const struct metrics *metrics = context;
+	struct metrics_view view;
+
+	collect(metrics->agent, &view);
+	metrics_text(body, &view, openmetrics);
+}
+
+struct metrics *metrics_start(struct agent *agent, char *error, size_t error_size)
+{
+	struct metrics *metrics = calloc(1, sizeof(*metrics));
+
+	if (!metrics) {
+		snprintf(error, error_size, "no memory for /metrics");
+		return NULL;
+	}
+	metrics->agent = agent;
+	metrics->http = metrics_http_start(agent->base, agent->config->metrics.address, agent->config->metrics.port, answer,
+					   metrics, error, error_size);
+	if (!metrics->http) {
+		free(metrics);
+		return NULL;
+	}
+	return metrics;
+}
+
+void metrics_stop(struct metrics *metrics)
+{
+	if (!metrics)
+		return;
+	metrics_http_stop(metrics->http);
+	free(metrics);
+}
