@@ -188,8 +188,8 @@ def test_reload_brings_a_new_policy(lab, serve, watch):
     serve("strip")
     agent = watch(mode="block")
     assert not programs.swaks(lab, "192.0.2.2").delivered
-    config = agent.folder / "smtpward.yaml"
-    config.write_text(config.read_text() + "policy:\n  rules:\n    - to: 192.0.2.2\n      require: none\n      reason: agreed\n")
+    agent.config["policy"] = {"rules": [{"to": "192.0.2.2", "require": "none", "reason": "agreed"}]}
+    agent.write_config()
     agent.signal(signal.SIGHUP)
     wait_until(lambda: "agreed" in agent.run("policy", "list").stdout, "the new policy")
     assert programs.swaks(lab, "192.0.2.2").delivered
@@ -246,7 +246,7 @@ def test_explain(name):
 
 def test_a_port_that_is_not_watched(lab, serve, watch):
     serve("strip")
-    agent = watch(ports=[{"port": 25}])
+    agent = watch(ports={"starttls": [25], "implicit_tls": []})
     programs.swaks(lab, "192.0.2.2", 2525)
     programs.swaks(lab, "192.0.2.2", 25)
     expect(agent.session(), "cleartext", {"cleartext-mail", "starttls-missing"}, server__port=25)

@@ -15,23 +15,6 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def to_yaml(value, depth=0):
-    """Enough YAML for a configuration: mappings, lists of mappings, plain scalars."""
-    pad = "  " * depth
-    lines = []
-    for key, item in value.items():
-        if isinstance(item, dict):
-            lines += [f"{pad}{key}:", to_yaml(item, depth + 1)]
-        elif isinstance(item, list):
-            lines.append(f"{pad}{key}:")
-            for entry in item:
-                block = to_yaml(entry, depth + 2)
-                lines.append(f"{pad}  - {block.lstrip()}")
-        else:
-            lines.append(f"{pad}{key}: {str(item).lower() if isinstance(item, bool) else json.dumps(item)}")
-    return "\n".join(lines)
-
-
 class Agent:
     def __init__(self, lab, number, mode="monitor", cgroup=None, **settings):
         self.lab = lab
@@ -51,13 +34,16 @@ class Agent:
             "metrics": {"port": self.metrics_port},
             **settings,
         }
+        self.config_path = self.folder / "smtpward.yaml"
         self.process = None
 
+    def write_config(self):
+        self.config_path.write_text(json.dumps(self.config, indent=2) + "\n")  # JSON is YAML in its flow style
+
     def start(self, wait=True):
-        config = self.folder / "smtpward.yaml"
-        config.write_text(to_yaml(self.config) + "\n")
+        self.write_config()
         with open(self.output, "ab") as output:
-            self.process = self.lab.start(None, [BUILD / "smtpwardd", "-f", "-c", config], stdout=output, stderr=output)
+            self.process = self.lab.start(None, [BUILD / "smtpwardd", "-f", "-c", self.config_path], stdout=output, stderr=output)
         if wait:
             wait_until(self._answers, "the agent answers")
 
