@@ -29,7 +29,8 @@ static void rule_row(struct table *table, const json_t *rule)
 	table_cell(table, COLOUR_NONE, *user ? user : cgroup);
 	table_cell(table, COLOUR_NONE, member_text(rule, "require"));
 	table_cell(table, COLOUR_NONE, member_text(rule, "action"));
-	table_cell(table, COLOUR_NONE, local_time(member_text(rule, "until"), until, sizeof(until)));
+	table_cell(table, member_true(rule, "ended") ? COLOUR_POOR : COLOUR_NONE,
+		   member_true(rule, "ended") ? "ended" : local_time(member_text(rule, "until"), until, sizeof(until)));
 	table_cell(table, COLOUR_NONE, member_text(rule, "reason"));
 }
 
@@ -76,11 +77,13 @@ static void test_print(const json_t *answer)
 
 static void reload_print(const json_t *answer)
 {
-	out_format("%lld rules are in force\n", member_number(answer, "rules"));
-	if (*member_text(answer, "message")) {
-		out_text(member_text(answer, "message"));
-		out_format("\n");
-	}
+	const char *message = member_text(answer, "message");
+
+	if (*message)
+		out_text(message);
+	else
+		out_format("%lld rules are in force", member_number(answer, "rules"));
+	out_format("\n");
 }
 
 static int policy_ask(const struct cli *cli, json_t *request, void (*print)(const json_t *answer))

@@ -27,20 +27,26 @@ static json_t *until_json(int64_t until)
 	return time_json(&time);
 }
 
+static bool has_ended(const struct config_rule *rule, int64_t now)
+{
+	return rule->until && rule->until <= now;
+}
+
 /* rule is NULL for the default. */
 static json_t *rule_json(const struct config_rule *rule, const struct policy_rule *effect)
 {
 	const char *to = rule ? rule->to : "default";
 	unsigned port = rule ? rule->key.port : 0;
 
-	return json_pack("{s:I,s:o,s:o,s:o,s:o,s:s,s:s,s:s,s:s,s:o,s:o}", "rule", (json_int_t)effect->id, "to",
+	return json_pack("{s:I,s:o,s:o,s:o,s:o,s:s,s:s,s:s,s:s,s:o,s:o,s:b}", "rule", (json_int_t)effect->id, "to",
 			 text_json(to, SIZE_MAX), "port", port ? json_integer(port) : json_null(), "user",
 			 text_json(rule ? rule->user : NULL, SIZE_MAX), "cgroup",
 			 text_json(rule ? rule->cgroup : NULL, SIZE_MAX), "require", require_names[effect->require],
 			 "action", effect->action == ACTION_BLOCK ? "block" : "monitor", "unknown",
 			 effect->unknown == DOUBT_BLOCK ? "block" : "pass", "undecided",
 			 effect->undecided == DOUBT_BLOCK ? "block" : "pass", "reason",
-			 text_json(rule ? rule->reason : NULL, SIZE_MAX), "until", until_json(rule ? rule->until : 0));
+			 text_json(rule ? rule->reason : NULL, SIZE_MAX), "until", until_json(rule ? rule->until : 0),
+			 "ended", rule && has_ended(rule, time(NULL)));
 }
 
 void control_policy_list(struct connection *connection, const json_t *request)
@@ -116,7 +122,7 @@ static const struct config_rule *find_rule(const struct config *config, const st
 	for (int scope = 0; scope < SCOPE_COUNT && !best; scope++)
 		for (unsigned i = 0; i < config->rule_count; i++) {
 			const struct config_rule *rule = &config->rules[i];
-			if (rule->until && rule->until <= trial->now)
+			if (has_ended(rule, trial->now))
 				continue;
 			if (rule->key.port && rule->key.port != trial->port)
 				continue;

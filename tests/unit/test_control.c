@@ -450,6 +450,8 @@ static void the_policy_is_listed_with_its_default(void **state)
 	assert_string_equal(text_at(last, "to"), "default");
 	assert_int_equal(json_integer_value(json_object_get(last, "rule")), 0);
 	assert_int_equal(json_object_size(first), json_object_size(last));
+	assert_true(json_is_false(json_object_get(first, "ended")));
+	assert_true(json_is_true(json_object_get(json_array_get(rules, 4), "ended")));
 	json_decref(answer);
 }
 
