@@ -2,6 +2,9 @@
 
 PREFIX ?= /usr/local
 DESTDIR ?=
+MANDIR ?= $(PREFIX)/share/man
+SYSCONFDIR ?= /etc
+UNITDIR ?= /usr/lib/systemd/system
 BUILD := build
 V ?= 0
 VERSION := 0.1.0
@@ -21,8 +24,8 @@ HARDEN := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE -fstack-clash-prote
 CFLAGS ?= -O2 -g
 CPPFLAGS_ALL = -D_GNU_SOURCE -DSMTPWARD_VERSION='"$(VERSION)"' -Iinclude -Iuserspace -I$(BUILD)
 CFLAGS_ALL = -std=gnu11 $(WARN) $(HARDEN) $(CPPFLAGS_ALL) $(PKG_CFLAGS) $(CFLAGS)
-PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
-PKG_LIBS = $(shell pkg-config --libs $(PKGS)) -lelf -lpthread
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lelf -lpthread
 LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now $(LDFLAGS)
 
 BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter -Iinclude -Ibpf \
@@ -40,9 +43,58 @@ CLI_OBJ := $(CLI:%=$(BUILD)/userspace/%.o) $(COMMON_OBJ)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all clean
+.PHONY: all needs run check demo install uninstall clean help
 
 all: $(BUILD)/smtpwardd $(BUILD)/smtpward
+
+# Says what is missing before the compiler does it less well.
+needs:
+	$(Q)for tool in $(CC) $(CLANG) $(BPFTOOL) pkg-config; do command -v $$tool >/dev/null || \
+		{ echo "$$tool is missing: as root, tools/install_packages.sh build"; exit 1; }; done
+	$(Q)pkg-config --exists --print-errors $(PKGS) || \
+		{ echo "as root, tools/install_packages.sh build installs what is missing"; exit 1; }
+
+# These three install what is missing; then a make of its own, which finds it.
+run:
+	$(Q)tools/install_packages.sh build
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)exec $(BUILD)/smtpwardd -f $(ARGS)
+
+check:
+	$(Q)tools/install_packages.sh build test
+	$(Q)$(MAKE) --no-print-directory tests
+	$(Q)BUILD=$(BUILD) SMTPWARD_TEST_ROOT=$(abspath $(BUILD)/test-root) tests/run.py $(SUITES)
+
+demo:
+	$(Q)tools/install_packages.sh build demo
+	$(Q)$(MAKE) --no-print-directory all $(BUILD)/fault_server
+	$(Q)BUILD=$(BUILD) tools/demo.sh
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 \
+		$(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(SYSCONFDIR)/smtpward $(DESTDIR)$(UNITDIR)
+	install -m 755 $(BUILD)/smtpwardd $(DESTDIR)$(PREFIX)/sbin/smtpwardd
+	install -m 755 $(BUILD)/smtpward $(DESTDIR)$(PREFIX)/bin/smtpward
+	install -m 644 docs/smtpward.1 $(DESTDIR)$(MANDIR)/man1/smtpward.1
+	install -m 644 docs/smtpward.yaml.5 $(DESTDIR)$(MANDIR)/man5/smtpward.yaml.5
+	install -m 644 docs/smtpwardd.8 $(DESTDIR)$(MANDIR)/man8/smtpwardd.8
+	test -e $(DESTDIR)$(SYSCONFDIR)/smtpward/smtpward.yaml || \
+		install -m 640 packaging/smtpward.yaml $(DESTDIR)$(SYSCONFDIR)/smtpward/smtpward.yaml
+	sed 's|@SBINDIR@|$(PREFIX)/sbin|' packaging/smtpwardd.service > $(DESTDIR)$(UNITDIR)/smtpwardd.service
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/sbin/smtpwardd $(DESTDIR)$(PREFIX)/bin/smtpward $(DESTDIR)$(MANDIR)/man1/smtpward.1 \
+		$(DESTDIR)$(MANDIR)/man5/smtpward.yaml.5 $(DESTDIR)$(MANDIR)/man8/smtpwardd.8 \
+		$(DESTDIR)$(UNITDIR)/smtpwardd.service
+	@echo "the configuration stays: $(DESTDIR)$(SYSCONFDIR)/smtpward"
+
+help:
+	@echo "make             build $(BUILD)/smtpwardd and $(BUILD)/smtpward"
+	@echo "make run         install what is missing, build, run the agent in the foreground (root; ARGS='-c FILE')"
+	@echo "make check       install what is missing, build, run all tests (root; SUITES='unit e2e' for some)"
+	@echo "make demo        a credential exposed, then stopped, in network namespaces (root)"
+	@echo "make bench       what it costs (root)"
+	@echo "make install     DESTDIR= PREFIX=$(PREFIX); make uninstall"
 
 $(BUILD)/smtpwardd: $(BUILD)/userspace/main.o $(AGENT_OBJ)
 	$(call say,LD,$@)
@@ -52,7 +104,7 @@ $(BUILD)/smtpward: $(CLI_OBJ)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
 
-$(BUILD)/userspace/%.o: userspace/%.c
+$(BUILD)/userspace/%.o: userspace/%.c | needs
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
@@ -60,7 +112,7 @@ $(BUILD)/userspace/%.o: userspace/%.c
 # Only kernel.c sees the BPF object; its generated header is not held to our warnings.
 $(BUILD)/userspace/kernel.o: $(BUILD)/smtpward.skel.h
 
-$(BUILD)/smtpward.bpf.o: bpf/smtpward.bpf.c
+$(BUILD)/smtpward.bpf.o: bpf/smtpward.bpf.c | needs
 	$(call say,BPF,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
@@ -73,5 +125,6 @@ clean:
 	rm -rf $(BUILD)
 
 include tests/tests.mk
+include tests/e2e.mk
 
 -include $(wildcard $(BUILD)/*.d $(BUILD)/*/*.d $(BUILD)/*/*/*.d)

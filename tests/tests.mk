@@ -1,7 +1,18 @@
 # Unit tests: each tests/unit/test_X.c is one cmocka program, linked with the agent's parts (all but main).
 
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
-.PHONY: unit
+.PHONY: unit tests
+# All that tests/run.py runs.
+tests: all $(UNIT) $(BUILD)/fault_server $(BUILD)/test-root/packages
+
+# rsyslogd and promtool, unpacked but not installed: the one would take this host's log over, the other brings a service.
+$(BUILD)/test-root/packages: tools/mta_root.sh
+	$(call say,FETCH,"rsyslog prometheus")
+	$(Q)tools/mta_root.sh fetch $(abspath $(BUILD))/test-packages rsyslog prometheus
+	$(Q)rm -rf $(@D) && mkdir -p $(@D)
+	$(Q)for archive in $(BUILD)/test-packages/archives/*.deb; do dpkg-deb -x $$archive $(@D) || exit 1; done
+	$(Q)cp $(BUILD)/test-packages/packages $@
+
 unit: $(UNIT)
 	$(Q)for test in $(UNIT); do $$test || exit 1; done
 
