@@ -41,17 +41,23 @@ static bool is_the_journals(const char *socket)
 	return is;
 }
 
-/* The rule in sink.h. */
-static void choose(const struct config *config, bool *syslog, bool *journal)
+static struct sink_surroundings look_around(const struct config *config)
 {
-	bool shared = config->syslog.enabled && is_the_journals(config->syslog.socket);
+	return (struct sink_surroundings){
+		.journal = access(JOURNAL_SOCKET, F_OK) == 0,
+		.syslog_is_the_journals = is_the_journals(config->syslog.socket),
+		.daemon_behind_journal = access(JOURNAL_SYSLOG_SOCKET, F_OK) == 0,
+	};
+}
 
+/* The rule in sink.h. */
+void sinks_choose(const struct config *config, const struct sink_surroundings *found, bool *syslog, bool *journal)
+{
 	*syslog = config->syslog.enabled;
-	*journal = config->journal == JOURNAL_ON ||
-		   (config->journal == JOURNAL_AUTO && access(JOURNAL_SOCKET, F_OK) == 0);
-	if (!shared || !*journal)
+	*journal = config->journal == JOURNAL_ON || (config->journal == JOURNAL_AUTO && found->journal);
+	if (!*syslog || !*journal || !found->syslog_is_the_journals)
 		return;
-	if (config->journal == JOURNAL_AUTO && access(JOURNAL_SYSLOG_SOCKET, F_OK) == 0)
+	if (config->journal == JOURNAL_AUTO && found->daemon_behind_journal)
 		*journal = false;
 	else
 		*syslog = false;
@@ -67,7 +73,8 @@ struct sinks *sinks_open(const struct config *config, char *error, size_t error_
 		snprintf(error, error_size, "no memory for the sinks");
 		return NULL;
 	}
-	choose(config, &syslog, &journal);
+	const struct sink_surroundings found = look_around(config);
+	sinks_choose(config, &found, &syslog, &journal);
 	if (syslog)
 		ok = add_sink(sinks, &sink_syslog, config->syslog.socket, config->syslog.prefix, facility, error, error_size);
 	if (ok && config->file.path)

@@ -27,4 +27,14 @@ void sink_stop(struct sink *sink);
 /* Waits for that, and frees the sink. */
 void sink_join(struct sink *sink);
 
+/* What sinks_open() finds on the host. */
+struct sink_surroundings {
+	bool journal;                /* the journal's socket is there */
+	bool syslog_is_the_journals; /* syslog's socket leads to the journal */
+	bool daemon_behind_journal;  /* the journal can pass messages on to a syslog daemon */
+};
+
+/* Which of the two are used: the rule in sink.h. */
+void sinks_choose(const struct config *config, const struct sink_surroundings *found, bool *syslog, bool *journal);
+
 #endif

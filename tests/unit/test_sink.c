@@ -453,6 +453,38 @@ static void the_journal_gets_fields(void **state)
 	close(fd);
 }
 
+/* No event is written to the journal twice, and none is lost between the two. */
+static void syslog_and_journal_do_not_report_twice(void **state)
+{
+	static const struct {
+		bool enabled;
+		enum journal_use use;
+		struct sink_surroundings found; /* journal, syslog is the journal's, a daemon behind it */
+		bool syslog, journal;
+	} cases[] = {
+		{ true, JOURNAL_AUTO, { false, false, false }, true, false }, /* a host without systemd */
+		{ true, JOURNAL_AUTO, { true, false, false }, true, true },   /* syslog has a socket of its own */
+		{ true, JOURNAL_AUTO, { true, true, false }, false, true },   /* systemd alone */
+		{ true, JOURNAL_AUTO, { true, true, true }, true, false },    /* systemd and rsyslog */
+		{ true, JOURNAL_ON, { true, true, true }, false, true },
+		{ true, JOURNAL_ON, { true, false, true }, true, true },
+		{ true, JOURNAL_ON, { false, false, false }, true, true },
+		{ true, JOURNAL_OFF, { true, true, false }, true, false },
+		{ false, JOURNAL_AUTO, { true, true, true }, false, true },
+		{ false, JOURNAL_AUTO, { false, false, false }, false, false },
+		{ false, JOURNAL_OFF, { true, true, true }, false, false },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		bool syslog, journal;
+		config.syslog.enabled = cases[i].enabled;
+		config.journal = cases[i].use;
+		sinks_choose(&config, &cases[i].found, &syslog, &journal);
+		assert_int_equal(syslog, cases[i].syslog);
+		assert_int_equal(journal, cases[i].journal);
+	}
+}
+
 /* Reads the signals that the thread with this name blocks. */
 static bool blocked_signals(const char *thread, unsigned long long *blocked)
 {
@@ -581,6 +613,7 @@ int main(void)
 		TEST(a_stopped_syslog_does_not_hold_up_the_end),
 		TEST(a_long_message_is_shortened_and_still_json),
 		TEST(the_journal_gets_fields),
+		TEST(syslog_and_journal_do_not_report_twice),
 		TEST(the_thread_leaves_signals_to_the_event_loop),
 		TEST(rsyslog_reads_the_json),
 	};
