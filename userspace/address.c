@@ -54,7 +54,9 @@ static uint8_t mask_of(unsigned bits, unsigned byte)
 {
 	if (bits >= 8 * (byte + 1))
 		return 0xff;
-	return bits <= 8 * byte ? 0 : (uint8_t)(0xff00 >> (bits - 8 * byte));
+	if (bits <= 8 * byte)
+		return 0;
+	return (uint8_t)(0xff00U >> (bits - 8 * byte));
 }
 
 bool address_prefix_clean(struct address_prefix *prefix)
