@@ -103,6 +103,19 @@ static struct session *copy_session(const struct session *session)
 	return copy;
 }
 
+bool alert_was_blocked(const struct session *session, enum finding finding)
+{
+	uint64_t left = session->last.facts & ~session->last.stopped;
+
+	if (!(session->last.facts & FACT(BLOCKED)))
+		return false;
+	if (finding == FINDING_CLEARTEXT_AUTH)
+		return !(left & FACT(CREDENTIAL_CLEAR));
+	if (finding == FINDING_CLEARTEXT_MAIL)
+		return !(left & FACT(MAIL_CLEAR));
+	return true;
+}
+
 static void key_of(struct key *key, const struct session *session, enum finding finding, enum severity severity)
 {
 	const struct flow_event *flow = &session->last;
@@ -113,7 +126,7 @@ static void key_of(struct key *key, const struct session *session, enum finding 
 	key->port = flow->server_port;
 	key->finding = (uint8_t)finding;
 	key->severity = (uint8_t)severity;
-	key->blocked = (flow->facts & FACT(BLOCKED)) != 0;
+	key->blocked = alert_was_blocked(session, finding);
 	memcpy(key->address, flow->server_address, sizeof(key->address));
 	memcpy(key->comm, flow->comm, strnlen(flow->comm, sizeof(flow->comm)));
 	if (finding == FINDING_CLEARTEXT_AUTH && session->account)

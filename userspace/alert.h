@@ -11,6 +11,7 @@
 #ifndef SMTPWARD_ALERT_H
 #define SMTPWARD_ALERT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -57,6 +58,10 @@ void alerts_tick(struct alerts *alerts, struct timespec now);
 
 /* Emits all that is held back, whatever the rate: before the agent ends. */
 void alerts_flush(struct alerts *alerts, struct timespec now);
+
+/* Whether smtpward kept what the finding tells of from leaving the host. A session that was blocked later than its
+ * credential or mail left is exposed, not blocked. */
+bool alert_was_blocked(const struct session *session, enum finding finding);
 
 void alerts_counts(const struct alerts *alerts, struct alert_counts *counts);
 

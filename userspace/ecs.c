@@ -140,7 +140,7 @@ const char *ecs_sentence(const struct alert *alert, char sentence[ECS_SENTENCE_S
 	add_server(&text, flow);
 	add(&text, ": %c%s", acronym ? summary[0] : summary[0] | 0x20, summary + 1);
 	add_detail(&text, alert->session, alert->finding);
-	if (flow->facts & FACT(BLOCKED))
+	if (alert_was_blocked(alert->session, alert->finding))
 		add(&text, "; smtpward blocked it");
 	else if (flow->facts & FACT(WOULD_BLOCK))
 		add(&text, "; block mode would have stopped it");
@@ -203,7 +203,7 @@ static void set_event(json_t *event, const struct alert *alert)
 		json_array_append_new(categories, json_string("authentication"));
 	json_object_set_new(fields, "category", categories);
 	json_object_set_new(fields, "type",
-			    json_pack("[s,s]", "info", session->last.facts & FACT(BLOCKED) ? "denied" : "protocol"));
+			    json_pack("[s,s]", "info", alert_was_blocked(session, alert->finding) ? "denied" : "protocol"));
 	json_object_set_new(fields, "outcome", json_string(event_outcome(session)));
 	json_object_set_new(fields, "reason", json_string(finding_text(alert->finding)->summary));
 	json_object_set_new(fields, "start", time_json(&session->opened));

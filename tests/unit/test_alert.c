@@ -182,6 +182,20 @@ static void blocked_and_exposed_do_not_hide_each_other(void **state)
 	assert_int_equal(emitted.count, 2);
 }
 
+/* Switched to block mode in the middle: the credential had left already, the mail had not. */
+static void only_what_did_not_leave_was_blocked(void **state)
+{
+	(void)state;
+	struct session session = make_session(1);
+	session.last.facts = FACT(CREDENTIAL_CLEAR) | FACT(MAIL_CLEAR) | FACT(BLOCKED);
+	session.last.stopped = FACT(MAIL_CLEAR);
+	assert_false(alert_was_blocked(&session, FINDING_CLEARTEXT_AUTH));
+	assert_true(alert_was_blocked(&session, FINDING_CLEARTEXT_MAIL));
+	assert_true(alert_was_blocked(&session, FINDING_STARTTLS_MISSING));
+	session.last.facts &= ~FACT(BLOCKED);
+	assert_false(alert_was_blocked(&session, FINDING_CLEARTEXT_MAIL));
+}
+
 static void below_the_minimum_is_counted_only(void **state)
 {
 	(void)state;
@@ -283,6 +297,7 @@ int main(void)
 		TEST(likes_are_told_when_their_time_is_over),
 		TEST(another_key_is_told),
 		TEST(blocked_and_exposed_do_not_hide_each_other),
+		TEST(only_what_did_not_leave_was_blocked),
 		TEST(below_the_minimum_is_counted_only),
 		TEST(the_rate_delays_and_loses_nothing),
 		TEST(the_gravest_is_told_first),

@@ -139,6 +139,13 @@ static void the_sentence_tells_who_where_what_and_what_to_do(void **state)
 
 	alert.finding = FINDING_PLAINTEXT_ON_TLS_PORT;
 	assert_non_null(strstr(ecs_sentence(&alert, sentence), ":587: SMTP in clear on a port"));
+
+	/* the credential had left before the session was blocked: nobody shall take it for safe */
+	alert.finding = FINDING_CLEARTEXT_AUTH;
+	session.last.facts = FACT(CREDENTIAL_CLEAR) | FACT(BLOCKED);
+	assert_null(strstr(ecs_sentence(&alert, sentence), "smtpward blocked it"));
+	session.last.stopped = FACT(CREDENTIAL_CLEAR);
+	assert_non_null(strstr(ecs_sentence(&alert, sentence), "; smtpward blocked it"));
 }
 
 /* A session's account may be switched off or hashed; the flow's own is never told. */
