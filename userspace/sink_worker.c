@@ -118,7 +118,7 @@ static void note_failure(struct sink *sink, const char *what, int error)
 		 strerror_r(-error, reason, sizeof(reason)));
 	pthread_mutex_unlock(&sink->lock);
 	sink->retry_at = now_ms() + RETRY_MS;
-	if (error == -ENOSPC || error == -EDQUOT)
+	if (error == -ENOSPC || error == -EDQUOT || error == -EFBIG)
 		return;
 	disconnect(sink);
 	if (sink->proven)

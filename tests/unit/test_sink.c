@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -219,7 +220,7 @@ static void a_fifo_that_nobody_reads_drops_and_counts(void **state)
 static void a_slow_reader_gets_what_was_queued(void **state)
 {
 	char line[256], expected[64];
-	static char json[4096];
+	static char json[20000]; /* more than PIPE_BUF: a write may take a part */
 	(void)state;
 	assert_int_equal(mkfifo(path, 0600), 0);
 	int reader = open(path, O_RDONLY | O_NONBLOCK);
@@ -235,7 +236,7 @@ static void a_slow_reader_gets_what_was_queued(void **state)
 	fcntl(reader, F_SETFL, 0);
 	FILE *file = fdopen(reader, "r");
 	for (unsigned i = 0; i < 100; i++) {
-		static char filler[8192];
+		static char filler[sizeof(json) + 2];
 		assert_non_null(fgets(filler, sizeof(filler), file));
 		assert_int_equal(strlen(filler), sizeof(json) - i);
 	}
@@ -260,6 +261,24 @@ static void a_full_disk_is_tried_again(void **state)
 	assert_int_equal(stats.dropped, 0);
 	assert_non_null(strstr(stats.last_error, strerror(ENOSPC)));
 	sinks_close(sinks);
+}
+
+/* The file may not grow just then, in the middle of a line; once it may, the rest follows. */
+static void a_line_cut_short_is_completed(void **state)
+{
+	struct rlimit before, small;
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	small = before;
+	small.rlim_cur = 1000;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	struct sinks *sinks = open_file();
+	write_numbered(sinks, 0, 100);
+	WAIT_UNTIL(stats_of(sinks).failed > 0);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	WAIT_UNTIL(stats_of(sinks).written == 100);
+	sinks_close(sinks);
+	assert_lines(path, 0, 100);
 }
 
 static void the_queue_is_bounded_in_bytes(void **state)
@@ -605,6 +624,7 @@ int main(void)
 		TEST(a_fifo_that_nobody_reads_drops_and_counts),
 		TEST(a_slow_reader_gets_what_was_queued),
 		TEST(a_full_disk_is_tried_again),
+		TEST(a_line_cut_short_is_completed),
 		TEST(the_queue_is_bounded_in_bytes),
 		TEST(syslog_gets_a_datagram),
 		TEST(syslog_gets_a_stream),
