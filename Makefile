@@ -43,7 +43,7 @@ CLI_OBJ := $(CLI:%=$(BUILD)/userspace/%.o) $(COMMON_OBJ)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all needs run check demo install uninstall clean help
+.PHONY: all needs run check demo bench install uninstall clean help
 
 all: $(BUILD)/smtpwardd $(BUILD)/smtpward
 
@@ -54,7 +54,7 @@ needs:
 	$(Q)pkg-config --exists --print-errors $(PKGS) || \
 		{ echo "as root, tools/install_packages.sh build installs what is missing"; exit 1; }
 
-# These three install what is missing; then a make of its own, which finds it.
+# These four install what is missing; then a make of its own, which finds it.
 run:
 	$(Q)tools/install_packages.sh build
 	$(Q)$(MAKE) --no-print-directory all
@@ -69,6 +69,11 @@ demo:
 	$(Q)tools/install_packages.sh build demo
 	$(Q)$(MAKE) --no-print-directory all $(BUILD)/fault_server
 	$(Q)BUILD=$(BUILD) tools/demo.sh
+
+bench:
+	$(Q)tools/install_packages.sh build demo
+	$(Q)$(MAKE) --no-print-directory all $(BUILD)/bench/packet $(BUILD)/bench/run_time
+	$(Q)BUILD=$(BUILD) tools/bench.sh
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 \
@@ -126,5 +131,6 @@ clean:
 
 include tests/tests.mk
 include tests/e2e.mk
+include tools/bench/bench.mk
 
 -include $(wildcard $(BUILD)/*.d $(patsubst %,$(BUILD)/%/*.d,userspace san tests tools fuzz bench))
