@@ -172,11 +172,13 @@ static __always_inline void server_line_start(struct server_parser *server, cons
 		server->in_reply = 0;
 		server->replies++;
 	}
-	if (!(client->facts & FACT(CLIENT_HELLO)))
+	int hello = (client->facts & FACT(CLIENT_HELLO)) != 0;
+	/* A server that waits for a ClientHello and gets a FIN says so with an alert: TLS, and no injected line. */
+	if (!hello && !(server->facts & FACT(STARTTLS_ACCEPTED)))
 		return;
 	server->in_tls = (__u8)tls_type_is_valid(byte);
 	server->tls.position = 0;
-	if (!server->in_tls && !(server->facts & FACT(SERVER_HELLO)))
+	if (hello && !server->in_tls && !(server->facts & FACT(SERVER_HELLO)))
 		server->facts |= FACT(SERVER_PLAIN_REPLY);
 }
 
@@ -220,7 +222,7 @@ static __always_inline void server_byte(struct server_parser *server, const stru
 		server->in_tls = 0;
 		server->column = 0;
 		server->line_bad = 1; /* no reply can begin here */
-		if (!(server->facts & FACT(SERVER_HELLO)))
+		if ((client->facts & FACT(CLIENT_HELLO)) && !(server->facts & FACT(SERVER_HELLO)))
 			server->facts |= FACT(SERVER_PLAIN_REPLY);
 	}
 	if (byte == '\n') {

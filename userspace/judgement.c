@@ -145,6 +145,9 @@ static void find_offer(const struct view *view, struct judgement *judgement)
 	if (HAS(EHLO_ACCEPTED) && !HAS(STARTTLS_OFFERED))
 		find(judgement, masked ? FINDING_STARTTLS_MASKED : FINDING_STARTTLS_MISSING,
 		     masked ? SEVERITY_ERROR : severity);
+	/* Postfix takes asterisks in the banner for a firewall that knows no EHLO, and says HELO at once. */
+	if (HAS(BANNER_MASKED) && HAS(HELO_SENT) && !HAS(EHLO_SENT))
+		find(judgement, FINDING_STARTTLS_MASKED, SEVERITY_ERROR);
 	if (HAS(EHLO_REFUSED) && HAS(HELO_SENT) && !HAS(EHLO_ACCEPTED))
 		find(judgement, FINDING_EHLO_REFUSED, severity);
 	if (HAS(STARTTLS_OFFERED) && !HAS(STARTTLS_ASKED) && view->went_on)
@@ -181,8 +184,8 @@ static bool handshake_failed(const struct view *view)
 static void find_handshake(const struct view *view, struct judgement *judgement)
 {
 	enum severity severity = view->went_on ? SEVERITY_ERROR : SEVERITY_WARNING;
-	if (HAS(PLAIN_AFTER_STARTTLS) && !HAS(CLIENT_HELLO))
-		find(judgement, FINDING_TLS_NOT_STARTED, severity);
+	if (HAS(STARTTLS_ACCEPTED) && !HAS(CLIENT_HELLO) && view->final)
+		find(judgement, FINDING_TLS_NOT_STARTED, HAS(PLAIN_AFTER_STARTTLS) ? severity : SEVERITY_NOTICE);
 	if (handshake_failed(view))
 		find(judgement, FINDING_TLS_HANDSHAKE_FAILED, severity);
 	if (HAS(PLAIN_ON_TLS_PORT))

@@ -9,15 +9,23 @@ from harness.programs import PROGRAMS, SENDER
 
 @pytest.mark.parametrize("behaviours", [
     ("after-hello=close",), ("after-hello=reset",), ("after-hello=alert-40",), ("after-hello=garbage",), ("after-hello=plaintext",),
-    ("tls-max=1.1",), ("tls-max=1.2", "ciphers=CAMELLIA128-SHA"),
+    ("tls-max=1.2", "ciphers=CAMELLIA128-SHA"),
 ], ids=lambda b: b[0])
-@pytest.mark.parametrize("name", ["swaks", "smtplib", "msmtp", "curl"])
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_handshake_fails(lab, serve, watch, name, behaviours):
     serve(*behaviours)
     agent = watch()
     assert not PROGRAMS[name](lab, "192.0.2.2", tls="must").delivered
     expect(agent.session(), "failed", {"tls-handshake-failed"}, {"client-hello"}, {"mail-clear", "auth-clear"},
            tls__established=False)
+
+
+@pytest.mark.parametrize("name", ["swaks", "smtplib", "curl"])
+def test_no_common_version(lab, serve, watch, name):
+    serve("tls-max=1.1")
+    agent = watch()
+    assert not PROGRAMS[name](lab, "192.0.2.2", tls="must").delivered
+    expect(agent.session(), "failed", {"tls-handshake-failed"}, {"client-hello"})
 
 
 def test_who_broke_it_server(lab, serve, watch):

@@ -20,7 +20,7 @@ def attached(lab):
     """What hangs on the test's cgroup, and what is pinned for it."""
     shown = sh("bpftool", "-j", "cgroup", "show", lab.cgroup, check=False).stdout
     pins = pathlib.Path("/sys/fs/bpf/smtpward") / str(lab.cgroup.stat().st_ino)
-    return json.loads(shown or "[]") + [str(p) for p in pins.rglob("*")]
+    return json.loads(shown.strip() or "[]") + [str(p) for p in pins.rglob("*")]
 
 
 def held(agent):
@@ -33,7 +33,7 @@ def held(agent):
 
 
 def still_there(objects):
-    return {kind: ids & {o["id"] for o in json.loads(sh("bpftool", "-j", kind, "list").stdout or "[]")}
+    return {kind: ids & {o["id"] for o in json.loads(sh("bpftool", "-j", kind, "list").stdout.strip() or "[]")}
             for kind, ids in objects.items()}
 
 
