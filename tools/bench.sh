@@ -74,13 +74,13 @@ fetch_load_generator() {
 	receive=("${run[@]}" "$bench/root/usr/sbin/smtp-sink" -u nobody "$server:25" 1000)
 }
 
-# inside COMMAND ...: in the namespace and in the watched cgroup, as everything is where the agent watches a host
-inside() {
-	(
-		echo 0 > "$mount/$name-watched/cgroup.procs"
-		exec nsenter --net="/run/netns/$name" "$@"
-	)
+# become COMMAND ...: in the namespace and in the watched cgroup, as everything is where the agent watches a host
+become() {
+	echo 0 > "$mount/$name-watched/cgroup.procs"
+	exec nsenter --net="/run/netns/$name" "$@"
 }
+
+inside() { (become "$@"); }
 
 # wait_for WHAT COMMAND ...: until the command succeeds
 wait_for() {
@@ -205,7 +205,7 @@ fetch_load_generator
 echo "packets: four cases in turn ..."
 measure_packets
 echo "sessions: $rounds rounds of $sessions, three times each ..."
-inside "${receive[@]}" &
+become "${receive[@]}" &
 sink=$!
 wait_for "smtp-sink does not start" nsenter --net="/run/netns/$name" bash -c ": < /dev/tcp/$server/25"
 rate warm_up
