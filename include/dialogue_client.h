@@ -479,6 +479,9 @@ static __always_inline void client_segment_start(struct client_parser *client, c
 {
 	client->demands = 0;
 	client->finished_now = 0;
+	/* What a line means may hang on a reply that was not read, so nothing is read any more; but a TLS record is one. */
+	if ((server->facts & FACT(SERVER_GAP)) && client->state != CLIENT_TLS)
+		client->state = CLIENT_OPAQUE;
 	/*
 	 * The end of a DATA body may stand in the middle of a long segment, with pipelined commands behind it. The
 	 * server's yes to the message tells that it has come.

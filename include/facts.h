@@ -73,12 +73,15 @@ _Static_assert(FACT_COUNT <= 64, "facts fit one word");
 /* The mask of a fact: FACT(EHLO_SENT). A macro, because a C enum constant is an int. */
 #define FACT(id) (1ULL << FACT_BIT_##id)
 
-/* TLS is established: application data went both ways. */
-#define FACTS_TLS_ESTABLISHED (FACT(CLIENT_DATA) | FACT(SERVER_DATA))
-
+/*
+ * TLS is established: application data went both ways. Where segments of the server's were lost in its handshake,
+ * the client's application data alone tells, since it sends none before it has got all of that.
+ */
 static inline int facts_tls_established(__u64 facts)
 {
-	return (facts & FACTS_TLS_ESTABLISHED) == FACTS_TLS_ESTABLISHED;
+	if (!(facts & FACT(CLIENT_DATA)))
+		return 0;
+	return (facts & FACT(SERVER_DATA)) || ((facts & FACT(SERVER_HELLO)) && (facts & FACT(SERVER_GAP)));
 }
 
 #endif

@@ -225,7 +225,7 @@ void judge(const struct flow_event *event, struct judgement *judgement)
 	memset(judgement, 0, sizeof(*judgement));
 	judgement->cause = -1;
 	judgement->outcome = outcome_of(&view, &judgement->unknown_reason);
-	/* What the client sent is certain whatever is missing; all else may look as it does because of the gap. */
+	/* What the client had sent before a gap is certain; all else may look as it does because of the gap. */
 	find_auth(&view, judgement);
 	if (!view.doubt) {
 		find_offer(&view, judgement);

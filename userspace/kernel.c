@@ -59,7 +59,7 @@ static void say(struct kernel_problem *problem, int exit_code, const char *forma
 
 /* ---- can it be done here? --------------------------------------------------------------------------------- */
 
-static bool have_capabilities(struct kernel_problem *problem)
+bool kernel_allowed(struct kernel_problem *problem)
 {
 	static const struct {
 		unsigned capability;
@@ -350,8 +350,6 @@ struct kernel *kernel_open(const struct config *config, struct kernel_problem *p
 	struct kernel *kernel = calloc(1, sizeof(*kernel));
 	if (!kernel)
 		return NULL;
-	if (!have_capabilities(problem))
-		goto failed;
 	problem->exit_code = config->cgroup ? EX_CONFIG : EX_UNAVAILABLE;
 	kernel->cgroup = cgroup_open(config->cgroup, problem->text, sizeof(problem->text));
 	if (!kernel->cgroup)

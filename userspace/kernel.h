@@ -25,6 +25,9 @@ struct kernel_problem {
 	char text[256];  /* one line */
 };
 
+/* Whether this process has the capabilities; if not, problem names the first that is missing and what for. */
+bool kernel_allowed(struct kernel_problem *problem);
+
 /* Loads the object, fills its maps from config, attaches it. Returns NULL and fills problem; then nothing is
  * left attached. */
 struct kernel *kernel_open(const struct config *config, struct kernel_problem *problem);

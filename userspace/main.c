@@ -199,6 +199,10 @@ static int start(struct agent *agent)
 	char error[512] = "out of memory";
 	struct kernel_problem problem = { .exit_code = EX_OSERR, .text = "out of memory" };
 
+	if (!kernel_allowed(&problem)) {
+		complain(problem.text);
+		return problem.exit_code;
+	}
 	agent->base = event_base_new();
 	agent->sessions = sessions_new(agent->config->sessions.keep, agent->config->sessions.open_max);
 	agent->history = history_new(agent->config->fallback_window_s, HISTORY_MAX);
