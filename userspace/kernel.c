@@ -69,6 +69,7 @@ bool kernel_allowed(struct kernel_problem *problem)
 		{ CAP_NET_ADMIN, "CAP_NET_ADMIN", "to attach them to a cgroup and to end blocked connections" },
 		{ CAP_PERFMON, "CAP_PERFMON", "for the bounded loops in them" },
 	};
+	capng_get_caps_process();
 	/* before Linux 5.8 CAP_SYS_ADMIN stood for all of these, and it still includes CAP_BPF and CAP_PERFMON */
 	bool admin = capng_have_capability(CAPNG_EFFECTIVE, CAP_SYS_ADMIN);
 	for (unsigned i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
