@@ -88,10 +88,6 @@ static bool check_text(const struct check *check, const yaml_node_t *node, const
 
 static bool check_scalar(const struct check *check, const yaml_node_t *node, const cyaml_schema_value_t *schema, const char *key)
 {
-	bool null = node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
-		    (!*scalar(node) || !strcmp(scalar(node), "~") || !strcasecmp(scalar(node), "null"));
-	if (null && (schema->flags & CYAML_FLAG_POINTER_NULL) == CYAML_FLAG_POINTER_NULL)
-		return true;
 	switch (schema->type) {
 	case CYAML_ENUM:
 		return check_enum(check, node, schema, key);
@@ -163,8 +159,17 @@ static bool check_sequence(struct check *check, yaml_node_t *node, const cyaml_s
 	return true;
 }
 
+/* A key with nothing behind it: its default. */
+static bool is_null(const yaml_node_t *node)
+{
+	return node->type == YAML_SCALAR_NODE && node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
+	       (!*scalar(node) || !strcmp(scalar(node), "~") || !strcasecmp(scalar(node), "null"));
+}
+
 static bool check_node(struct check *check, yaml_node_t *node, const cyaml_schema_value_t *schema, const char *key)
 {
+	if (is_null(node) && (schema->flags & CYAML_FLAG_POINTER_NULL) == CYAML_FLAG_POINTER_NULL)
+		return true;
 	yaml_node_type_t wanted = schema->type == CYAML_MAPPING	  ? YAML_MAPPING_NODE
 				  : schema->type == CYAML_SEQUENCE ? YAML_SEQUENCE_NODE
 								   : YAML_SCALAR_NODE;

@@ -25,7 +25,7 @@ static const cyaml_strval_t facilities[] = {
 #define TEXT(key, type, member) CYAML_FIELD_STRING_PTR(key, OPTIONAL, type, member, 1, 1024)
 #define NUMBER(key, type, member) CYAML_FIELD_UINT_PTR(key, OPTIONAL, type, member)
 #define FLAG(key, type, member) CYAML_FIELD_BOOL_PTR(key, OPTIONAL, type, member)
-#define GROUP(key, type, member, fields) CYAML_FIELD_MAPPING_PTR(key, CYAML_FLAG_OPTIONAL, type, member, fields)
+#define GROUP(key, type, member, fields) CYAML_FIELD_MAPPING_PTR(key, OPTIONAL, type, member, fields)
 
 static const cyaml_schema_field_t rule_fields[] = {
 	TEXT("to", struct raw_rule, to),
@@ -53,7 +53,7 @@ static const cyaml_schema_field_t default_fields[] = {
 
 static const cyaml_schema_field_t policy_fields[] = {
 	GROUP("default", struct raw_policy, fallback, default_fields),
-	CYAML_FIELD_SEQUENCE("rules", CYAML_FLAG_OPTIONAL | CYAML_FLAG_POINTER, struct raw_policy, rules, &rule_schema, 0,
+	CYAML_FIELD_SEQUENCE("rules", OPTIONAL, struct raw_policy, rules, &rule_schema, 0,
 			     POLICY_MAX_RULES - 2),
 	CYAML_FIELD_END,
 };
@@ -61,8 +61,8 @@ static const cyaml_schema_field_t policy_fields[] = {
 static const cyaml_schema_value_t port_schema = { CYAML_VALUE_UINT(CYAML_FLAG_DEFAULT, uint16_t) };
 
 static const cyaml_schema_field_t port_fields[] = {
-	CYAML_FIELD_SEQUENCE("starttls", CYAML_FLAG_OPTIONAL | CYAML_FLAG_POINTER, struct raw_ports, starttls, &port_schema, 0, PORTS_MAX),
-	CYAML_FIELD_SEQUENCE("implicit_tls", CYAML_FLAG_OPTIONAL | CYAML_FLAG_POINTER, struct raw_ports, implicit_tls, &port_schema, 0,
+	CYAML_FIELD_SEQUENCE("starttls", OPTIONAL, struct raw_ports, starttls, &port_schema, 0, PORTS_MAX),
+	CYAML_FIELD_SEQUENCE("implicit_tls", OPTIONAL, struct raw_ports, implicit_tls, &port_schema, 0,
 			     PORTS_MAX),
 	CYAML_FIELD_END,
 };
