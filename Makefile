@@ -49,30 +49,41 @@ all: $(BUILD)/smtpwardd $(BUILD)/smtpward
 
 # Says what is missing before the compiler does it less well.
 needs:
-	$(Q)for tool in $(CC) $(CLANG) $(BPFTOOL) pkg-config; do command -v $$tool >/dev/null || \
-		{ echo "$$tool is missing: as root, tools/install_packages.sh build"; exit 1; }; done
-	$(Q)pkg-config --exists --print-errors $(PKGS) || \
-		{ echo "as root, tools/install_packages.sh build installs what is missing"; exit 1; }
+	$(Q)for tool in $(CC) $(CLANG) $(BPFTOOL) pkg-config; do \
+		command -v $$tool >/dev/null || { echo "$$tool is missing" >&2; missing=1; }; done; \
+	pkg-config --exists --print-errors --short-errors $(PKGS) libelf || missing=1; \
+	echo '#include <uthash.h>' | $(CC) -E - >/dev/null 2>&1 || { echo "uthash.h is missing" >&2; missing=1; }; \
+	[ -z "$$missing" ] || { tools/install_packages.sh -n build; \
+		echo "as root, tools/install_packages.sh build installs what is missing" >&2; exit 1; }
+
+# Under sudo, in a tree that is the caller's, the build is the caller's too: a plain make can go on with it.
+ifneq ($(filter-out 0,$(SUDO_UID)),)
+ifeq ($(SUDO_UID),$(shell stat -c %u .))
+AS_CALLER = mkdir -p $(BUILD) && chown -R $(SUDO_UID):$(SUDO_GID) $(BUILD) && \
+	setpriv --reuid=$(SUDO_UID) --regid=$(SUDO_GID) --clear-groups --
+endif
+endif
 
 # These four install what is missing; then a make of its own, which finds it.
 run:
 	$(Q)tools/install_packages.sh build
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(AS_CALLER) $(MAKE) --no-print-directory all
 	$(Q)exec $(BUILD)/smtpwardd -f $(ARGS)
 
 check:
 	$(Q)tools/install_packages.sh build test
+	$(Q)$(AS_CALLER) $(MAKE) --no-print-directory all
 	$(Q)$(MAKE) --no-print-directory tests
 	$(Q)BUILD=$(BUILD) SMTPWARD_TEST_ROOT=$(abspath $(BUILD)/test-root) tests/run.py $(SUITES)
 
 demo:
 	$(Q)tools/install_packages.sh build demo
-	$(Q)$(MAKE) --no-print-directory all $(BUILD)/fault_server
+	$(Q)$(AS_CALLER) $(MAKE) --no-print-directory all $(BUILD)/fault_server
 	$(Q)BUILD=$(BUILD) tools/demo.sh
 
 bench:
 	$(Q)tools/install_packages.sh build demo
-	$(Q)$(MAKE) --no-print-directory all $(BUILD)/bench/packet $(BUILD)/bench/run_time
+	$(Q)$(AS_CALLER) $(MAKE) --no-print-directory all $(BUILD)/bench/packet $(BUILD)/bench/run_time
 	$(Q)BUILD=$(BUILD) tools/bench.sh
 
 install: all
