@@ -81,6 +81,26 @@ def test_postfix_may_keeps_its_mail(postfix_sender, serve, watch, behaviours, re
     assert all(s["outcome"] == "blocked" for s in agent.sessions(1))
 
 
+@pytest.mark.parametrize("mode", ["monitor", "block"])
+def test_postfix_with_a_password(postfix_sender, serve, watch, mode):
+    server = serve("strip", "auth=PLAIN")
+    agent = watch(mode=mode)
+    postfix_sender.configure(relayhost="[192.0.2.2]:587", smtp_tls_security_level="may", smtp_sasl_auth_enable="yes",
+                             smtp_sasl_password_maps=f"static:{USER}:{PASSWORD}", smtp_sasl_security_options="noanonymous")
+    try:
+        postfix_sender.submit()
+        postfix_sender.wait_status("sent" if mode == "monitor" else "deferred")
+    finally:
+        postfix_sender.set({"smtp_sasl_auth_enable": "no"})
+    assert (PLAIN in server.received()) == (mode == "monitor")
+    session = agent.session()
+    assert "cleartext-auth" in session["findings"] and session["auth"] == {"mechanism": "PLAIN", "account": USER}, session
+    assert session["outcome"] == ("cleartext" if mode == "monitor" else "blocked")
+    if mode == "block":
+        assert len(postfix_sender.queue()) == 1
+        server.assert_nothing("AUTH", *SECRETS, *ENVELOPE)
+
+
 def test_postfix_sends_it_when_tls_is_back(postfix_sender, serve, watch):
     agent = watch(mode="block")
     stripping = serve("strip")
@@ -157,7 +177,8 @@ def test_blocked_command_is_one_event(lab, serve, watch):
     counters = agent.ask("status")["counters"]["kernel"]
     assert counters["flows_blocked"] == 1 and counters["segments_dropped"] > 1, counters
     agent.stop()
-    assert [a["rule"]["id"] for a in agent.alerts()].count("cleartext-mail") == 1, agent.alerts()
+    told = [a["rule"]["id"] for a in agent.alerts() if "rule" in a]
+    assert told.count("cleartext-mail") == 1, told
 
 
 def raw_mail(extra=()):
@@ -262,6 +283,51 @@ def test_loopback_is_followed_and_not_blocked(lab, serve, watch):
     for session in agent.sessions(2):
         assert session["blocked"] is False and session["would_block"] is False, session
         assert session["outcome"] == "cleartext"
+
+
+@pytest.mark.parametrize("mode,policy,delivered", [
+    ("block", {}, False), ("block", {"rules": [{"to": "192.0.2.2", "require": "none"}]}, True),
+], ids=["default", "exception"])
+def test_ipv4_on_an_ipv6_socket(lab, serve, watch, mode, policy, delivered):
+    """::ffff:192.0.2.2 is 192.0.2.2: for the policy, and in what is told."""
+    server = serve("strip")
+    agent = watch(mode=mode, policy=policy) if policy else watch(mode=mode)
+    result = programs.raw(lab, "::ffff:192.0.2.2", 25, raw_mail())
+    assert (result.report["error"] is None) == delivered, result.report
+    assert (b"MAIL" in server.received()) == delivered
+    session = agent.session()
+    assert session["server"]["address"] == "192.0.2.2" and session["blocked"] is not delivered, session
+
+
+def test_socket_connected_again(lab, serve, watch):
+    """connect() is where a flow begins, every time: nothing of the TLS before counts for the flow after."""
+    server = serve("strip")
+    agent = watch(mode="block")
+    script = """if True:
+        import socket, struct, sys
+        s = socket.socket()
+        for round in range(2):
+            s.connect(("192.0.2.2", 25))
+            f = s.makefile("rb", 0)
+            assert f.readline().startswith(b"220")
+            s.sendall(b"EHLO x\\r\\n")
+            while not f.readline().startswith(b"250 "):
+                pass
+            if round == 0:
+                # AF_UNSPEC takes the connection off the socket
+                import ctypes
+                ctypes.CDLL(None).connect(s.fileno(), struct.pack("=H14x", 0), 16)
+        try:
+            s.sendall(b"MAIL FROM:<again@example.org>\\r\\n")
+            print("answer", f.readline())
+        except OSError as error:
+            print("error", error.errno)
+    """
+    result = programs.run(lab, [PYTHON, "-c", script])
+    assert "error" in result.output, result.output
+    server.assert_nothing("again@")
+    first, second = agent.sessions(2)
+    assert first["blocked"] is False and second["blocked"] is True
 
 
 def exception(**rule):
