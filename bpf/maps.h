@@ -57,6 +57,9 @@ struct flow {
 	__u8 server_address[16];
 	char comm[16];
 
+	struct bpf_spin_lock ingress_lock; /* of the two below */
+	__u8 ingress_busy;                 /* a segment is being read */
+	__u8 ingress_raced;                /* another came meanwhile, on another CPU */
 	__u32 client_taken; /* bytes of the chunk that are read */
 	__u32 server_taken;
 	__u8 client_chunk[CHUNK]; /* wiped after use: it may hold a secret */

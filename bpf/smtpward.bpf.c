@@ -218,6 +218,53 @@ static __always_inline void server_lost(struct flow *flow)
 	flow->server.opaque = 1;
 }
 
+/*
+ * Two segments of a flow can come in on two CPUs at once, where interrupts or receive steering move. One parser cannot
+ * take both: the second one is lost to it, and the first one notes the gap when it is done.
+ */
+static __always_inline bool ingress_enter(struct flow *flow)
+{
+	bpf_spin_lock(&flow->ingress_lock);
+	bool free = !flow->ingress_busy;
+	flow->ingress_busy = 1;
+	if (!free)
+		flow->ingress_raced = 1;
+	bpf_spin_unlock(&flow->ingress_lock);
+	return free;
+}
+
+/* Returns false if another segment was turned away meanwhile; then no other will be let in, either. */
+static __always_inline bool ingress_leave(struct flow *flow)
+{
+	bpf_spin_lock(&flow->ingress_lock);
+	bool alone = !flow->ingress_raced;
+	if (alone)
+		flow->ingress_busy = 0;
+	bpf_spin_unlock(&flow->ingress_lock);
+	return alone;
+}
+
+/* Takes the server's parser through a segment. Returns false if bytes are missing. */
+static __always_inline bool server_segment(struct __sk_buff *skb, struct flow *flow, const struct segment *segment)
+{
+	__s32 ahead = (__s32)(segment->sequence - flow->server_next);
+	if (ahead <= 0 && ahead + (__s32)segment->length <= 0)
+		return true; /* seen before */
+	if (!flow->server_has_next || ahead > 0)
+		return false;
+	__u32 offset = segment->payload + (__u32)-ahead;
+	flow->server_next = segment->sequence + segment->length;
+	for (int i = 0; i < CHUNKS_MAX; i++) {
+		int taken = server_chunk(skb, offset);
+		if (taken <= 0)
+			break;
+		offset += (__u32)taken;
+	}
+	if (flow->server.facts & FACT(SERVER_CAP))
+		count(COUNTER_CAPS); /* once: the parser is opaque now */
+	return offset >= skb->len;
+}
+
 static __noinline int ingress(struct __sk_buff *skb, struct flow *flow)
 {
 	struct segment segment = {};
@@ -229,28 +276,12 @@ static __noinline int ingress(struct __sk_buff *skb, struct flow *flow)
 		flow->server_has_next = 1;
 		flow->server_next = segment.sequence;
 	}
-	if (segment.length == 0)
+	if (segment.length == 0 || !ingress_enter(flow))
 		return PASS;
-	__s32 ahead = (__s32)(segment.sequence - flow->server_next);
-	if (ahead <= 0 && ahead + (__s32)segment.length <= 0)
-		return PASS; /* seen before */
-	if (!flow->server_has_next || ahead > 0) {
+	if (!server_segment(skb, flow, &segment))
 		server_lost(flow);
-		return PASS;
-	}
-	__u32 offset = segment.payload + (__u32)-ahead;
-	/* Set first: what comes on another CPU meanwhile is ahead of it no more, and the one after it still is. */
-	flow->server_next = segment.sequence + segment.length;
-	for (int i = 0; i < CHUNKS_MAX; i++) {
-		int taken = server_chunk(skb, offset);
-		if (taken <= 0)
-			break;
-		offset += (__u32)taken;
-	}
-	if (offset < skb->len)
+	if (!ingress_leave(flow))
 		server_lost(flow);
-	if (flow->server.facts & FACT(SERVER_CAP))
-		count(COUNTER_CAPS); /* once: the parser is opaque now */
 	return PASS;
 }
 

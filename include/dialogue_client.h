@@ -298,6 +298,7 @@ static __always_inline void client_response_line_end(struct client_parser *clien
 		return;
 	}
 	client_response_end(client);
+	client->word = 0; /* the end of a response: not to be found in a dump of the map */
 	client->after = COMMAND_AUTH;
 	client_expects_reply(client, server, COMMAND_AUTH);
 }
