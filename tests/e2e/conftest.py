@@ -20,7 +20,11 @@ def pytest_sessionstart(session):
     if os.geteuid() != 0:
         pytest.exit("these tests make namespaces and attach BPF programs: run them as root", 77)
     # a plain SIGTERM would leave the namespaces behind
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, interrupt)
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
 
 
 @pytest.fixture(scope="session")

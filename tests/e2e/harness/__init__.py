@@ -4,6 +4,6 @@ import os
 import pathlib
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-BUILD = pathlib.Path(os.environ.get("BUILD", ROOT / "build"))
+BUILD = ROOT / os.environ.get("BUILD", "build")
 TOOLS = ROOT / "tools"
 CLIENTS = ROOT / "tests" / "e2e" / "clients"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Two network namespaces joined by a veth pair, and a cgroup for the clients. Nothing leaves them."""
+import ctypes
 import os
 import pathlib
 import re
@@ -12,6 +13,10 @@ ADDRESSES = {
     "client": ("192.0.2.1", "2001:db8::1"),
     "server": ("192.0.2.2", "2001:db8::2"),
 }
+
+
+PR_SET_PDEATHSIG = 1
+libc = ctypes.CDLL(None)
 
 
 def sh(*argv, check=True, **options):
@@ -102,22 +107,38 @@ class Lab:
 
     def start(self, side, argv, watched=False, cgroup=None, **options):
         """Starts argv in the namespace of side; watched: in the cgroup that the agent watches."""
-        procs = (cgroup or self.cgroup) / "cgroup.procs"
+        procs = (cgroup or self.cgroup) / "cgroup.procs" if watched or cgroup else None
 
-        def enter_cgroup():
-            procs.write_text("0")
+        def prepare():
+            libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # even a killed test run leaves no agent and no server
+            if procs:
+                procs.write_text("0")
 
         # not `ip netns exec`, which hides /sys/fs/cgroup
         full = ["nsenter", f"--net=/run/netns/{self.ns[side]}", "--"] if side else []
         full += [str(a) for a in argv]
-        child = subprocess.Popen(full, preexec_fn=enter_cgroup if watched or cgroup else None, **options)
+        child = subprocess.Popen(full, preexec_fn=prepare, **options)
         self.children.append(child)
         return child
+
+
+def is_stale(name):
+    match = re.fullmatch(rf"{PREFIX}-(\d+)(-\w+)?", name)
+    return match and not pathlib.Path(f"/proc/{match[1]}").exists()
 
 
 def sweep():
     """Removes what a killed run left: its process is gone, its names are not."""
     for line in sh("ip", "netns", "list").stdout.splitlines():
-        match = re.match(rf"({PREFIX}-(\d+)-\w+)", line)
-        if match and not pathlib.Path(f"/proc/{match[2]}").exists():
-            sh("ip", "netns", "delete", match[1], check=False)
+        name = line.split()[0]
+        if is_stale(name):
+            for pid in sh("ip", "netns", "pids", name).stdout.split():
+                os.kill(int(pid), signal.SIGKILL)
+            sh("ip", "netns", "delete", name, check=False)
+    mount = cgroup2_mount()
+    for folder in mount.glob(f"{PREFIX}-*") if mount else ():
+        if is_stale(folder.name):
+            for pid in (folder / "cgroup.procs").read_text().split():
+                os.kill(int(pid), signal.SIGKILL)
+            wait_until(lambda: not (folder / "cgroup.procs").read_text(), "the old cgroup is empty")
+            folder.rmdir()
