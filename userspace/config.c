@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <syslog.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "address.h"
 #include "config.h"
 #include "config_check.h"
+#include "config_policy.h"
 #include "config_raw.h"
+#include "escape.h"
 
 #define FILE_MAX (1024 * 1024)
 
@@ -22,8 +22,6 @@ static const cyaml_config_t cyaml = {
 	.log_level = CYAML_LOG_ERROR,
 	.flags = CYAML_CFG_NO_ALIAS,
 };
-
-/* ---- values that the schema knows as text ----------------------------------------------------------------- */
 
 /* "90", "90s", "30m", "1h", "2d": seconds. */
 static bool parse_duration(const char *text, unsigned *seconds)
@@ -45,183 +43,15 @@ static bool parse_duration(const char *text, unsigned *seconds)
 	return false;
 }
 
-/* "2026-12-31": the end of that day, local time. */
-static bool parse_date(const char *text, int64_t *end)
+/* Takes raw over into *field, if it is given. False: no memory. */
+static bool take_text(char **field, const char *raw)
 {
-	struct tm day = { 0 };
-	const char *rest = strptime(text, "%Y-%m-%d", &day);
-	if (!rest || *rest || strlen(text) != 10)
-		return false;
-	struct tm given = day;
-	day.tm_mday++;
-	day.tm_isdst = -1;
-	*end = mktime(&day);
-	given.tm_isdst = -1;
-	int month = given.tm_mon, mday = given.tm_mday;
-	mktime(&given);
-	return *end != -1 && given.tm_mon == month && given.tm_mday == mday; /* no 30th of February */
-}
-
-static bool parse_user(const char *text, uint32_t *uid)
-{
-	char *end;
-	const struct passwd *user = getpwnam(text);
-	if (user) {
-		*uid = user->pw_uid;
+	if (!raw)
 		return true;
-	}
-	unsigned long value = strtoul(text, &end, 10);
-	*uid = (uint32_t)value;
-	return *text >= '0' && *text <= '9' && !*end && value < UINT32_MAX;
+	free(*field);
+	*field = strdup(raw);
+	return *field != NULL;
 }
-
-/* ---- rules ------------------------------------------------------------------------------------------------ */
-
-static void take_enum(uint8_t *value, const int *raw)
-{
-	if (raw)
-		*value = (uint8_t)*raw;
-}
-
-static void take_demands(struct policy_rule *rule, const struct raw_rule *raw)
-{
-	take_enum(&rule->require, raw->require);
-	take_enum(&rule->action, raw->action);
-	take_enum(&rule->unknown, raw->unknown);
-	take_enum(&rule->undecided, raw->undecided);
-}
-
-static char *copy(const char *text)
-{
-	return text ? strdup(text) : NULL;
-}
-
-static void set_scope(struct policy_key *key, uint64_t scope)
-{
-	key->scope_high = (uint32_t)(scope >> 32);
-	key->scope_low = (uint32_t)scope;
-}
-
-static void set_prefix(struct policy_key *key, const struct address_prefix *prefix)
-{
-	key->prefix_length = POLICY_KEY_FIXED_BITS + prefix->bits;
-	memcpy(key->address, prefix->address, sizeof(key->address));
-}
-
-static bool reject(const struct config_text *text, unsigned index, const char *key, const char *value, const char *allowed)
-{
-	char path[64];
-	snprintf(path, sizeof(path), "policy.rules[%u]%s%s", index, *key ? "." : "", key);
-	return config_reject(text, path, value, allowed);
-}
-
-static bool take_destination(const struct config_text *text, unsigned index, const struct raw_rule *raw, struct config_rule *rule)
-{
-	struct address_prefix prefix = { .bits = 0 };
-	char allowed[128], address[ADDRESS_TEXT_SIZE];
-	const char *to = raw->to ? raw->to : "any";
-	rule->to = copy(to);
-	if (strcmp(to, "any") != 0) {
-		if (!address_prefix_parse(to, &prefix))
-			return reject(text, index, "to", to, "an IPv4 or IPv6 address, ADDRESS/BITS, or any");
-		if (!address_prefix_clean(&prefix)) {
-			unsigned bits = strchr(to, ':') ? prefix.bits : prefix.bits - 96;
-			snprintf(allowed, sizeof(allowed), "no bits set behind the prefix, as in %s/%u",
-				 address_text(prefix.address, address), bits);
-			return reject(text, index, "to", to, allowed);
-		}
-	}
-	set_prefix(&rule->key, &prefix);
-	return true;
-}
-
-static bool take_sender(const struct config_text *text, unsigned index, const struct raw_rule *raw, struct config_rule *rule)
-{
-	uint32_t uid;
-	if (raw->user && raw->cgroup)
-		return reject(text, index, "cgroup", raw->cgroup, "either user or cgroup in one rule");
-	if (raw->user && !parse_user(raw->user, &uid))
-		return reject(text, index, "user", raw->user, "the name of a user of this host, or a uid");
-	if (raw->cgroup && raw->cgroup[0] != '/')
-		return reject(text, index, "cgroup", raw->cgroup, "a path below the cgroup root, as in /system.slice/postfix.service");
-	if (raw->user)
-		set_scope(&rule->key, POLICY_SCOPE_USER(uid));
-	rule->user = copy(raw->user);
-	rule->cgroup = copy(raw->cgroup);
-	return true;
-}
-
-static bool same_key(const struct config_rule *a, const struct config_rule *b)
-{
-	bool same_cgroup = a->cgroup == b->cgroup || (a->cgroup && b->cgroup && strcmp(a->cgroup, b->cgroup) == 0);
-	return same_cgroup && memcmp(&a->key, &b->key, sizeof(a->key)) == 0;
-}
-
-static bool take_rule(const struct config_text *text, unsigned index, const struct raw_rule *raw, struct config *config)
-{
-	struct config_rule *rule = &config->rules[index];
-	char allowed[96];
-	config->rule_count = index + 1; /* so that config_free() finds what is filled in */
-	rule->rule = config->default_rule;
-	rule->rule.id = index + 1;
-	rule->rule.action = ACTION_BLOCK;
-	take_demands(&rule->rule, raw);
-	if (!take_destination(text, index, raw, rule) || !take_sender(text, index, raw, rule))
-		return false;
-	if (raw->port && *raw->port == 0)
-		return reject(text, index, "port", "0", "1 to 65535, or no port for any");
-	rule->key.port = raw->port ? *raw->port : 0;
-	rule->reason = copy(raw->reason);
-	if (raw->until && !parse_date(raw->until, &rule->until))
-		return reject(text, index, "until", raw->until, "a day as in 2026-12-31");
-	for (unsigned i = 0; i < index; i++) {
-		if (same_key(&config->rules[i], rule)) {
-			snprintf(allowed, sizeof(allowed), "one rule for one destination, port and sender; policy.rules[%u] is for these", i);
-			return reject(text, index, "", "", allowed);
-		}
-	}
-	return true;
-}
-
-/* Mail within the host needs no encryption, unless a rule of the file says so. */
-static void add_loopback_rules(struct config *config)
-{
-	static const char *const prefixes[] = { "127.0.0.0/8", "::1" };
-	for (unsigned i = 0; i < 2; i++) {
-		struct config_rule rule = { .rule = config->default_rule };
-		struct address_prefix prefix;
-		bool taken = false;
-		address_prefix_parse(prefixes[i], &prefix);
-		set_prefix(&rule.key, &prefix);
-		for (unsigned j = 0; j < config->rule_count; j++)
-			taken = taken || same_key(&config->rules[j], &rule);
-		if (taken)
-			continue;
-		rule.rule.id = config->rule_count + 1;
-		rule.rule.require = REQUIRE_NONE;
-		rule.to = copy(prefixes[i]);
-		rule.reason = copy("built in: mail within this host");
-		config->rules[config->rule_count++] = rule;
-	}
-}
-
-static bool take_policy(const struct config_text *text, const struct raw_policy *raw, struct config *config)
-{
-	unsigned count = raw ? raw->rules_count : 0;
-	config->rules = calloc(count + 2, sizeof(*config->rules));
-	if (!config->rules)
-		return false;
-	if (raw && raw->fallback)
-		take_demands(&config->default_rule, raw->fallback);
-	for (unsigned i = 0; i < count; i++) {
-		if (!take_rule(text, i, &raw->rules[i], config))
-			return false;
-	}
-	add_loopback_rules(config);
-	return true;
-}
-
-/* ---- the other keys --------------------------------------------------------------------------------------- */
 
 static bool add_port(const struct config_text *text, struct config *config, const char *list, unsigned index, uint16_t number,
 		     bool implicit_tls)
@@ -241,22 +71,29 @@ static bool add_port(const struct config_text *text, struct config *config, cons
 	return true;
 }
 
+static bool add_ports(const struct config_text *text, struct config *config, const char *list, const uint16_t *numbers,
+		      unsigned count, bool implicit_tls)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (!add_port(text, config, list, i, numbers[i], implicit_tls))
+			return false;
+	}
+	return true;
+}
+
+/* libcyaml has no pointer for an empty list, just as for none at all: only the text tells them apart. */
 static bool take_ports(const struct config_text *text, const struct raw_ports *raw, struct config *config)
 {
 	static const uint16_t starttls[] = { 25, 587, 2525 }, implicit_tls[] = { 465 };
-	const uint16_t *plain = raw && raw->starttls ? raw->starttls : starttls;
-	const uint16_t *tls = raw && raw->implicit_tls ? raw->implicit_tls : implicit_tls;
-	unsigned plain_count = raw && raw->starttls ? raw->starttls_count : 3;
-	unsigned tls_count = raw && raw->implicit_tls ? raw->implicit_tls_count : 1;
-	for (unsigned i = 0; i < plain_count; i++) {
-		if (!add_port(text, config, "starttls", i, plain[i], false))
-			return false;
-	}
-	for (unsigned i = 0; i < tls_count; i++) {
-		if (!add_port(text, config, "implicit_tls", i, tls[i], true))
-			return false;
-	}
-	return config->port_count > 0 || config_reject(text, "ports", "", "at least one port");
+	static const struct raw_ports none;
+	bool own_starttls = raw && config_has(text, "ports.starttls");
+	bool own_implicit = raw && config_has(text, "ports.implicit_tls");
+	raw = raw ? raw : &none;
+	return add_ports(text, config, "starttls", own_starttls ? raw->starttls : starttls,
+			 own_starttls ? raw->starttls_count : 3, false) &&
+	       add_ports(text, config, "implicit_tls", own_implicit ? raw->implicit_tls : implicit_tls,
+			 own_implicit ? raw->implicit_tls_count : 1, true) &&
+	       (config->port_count > 0 || config_reject(text, "ports", "", "at least one port"));
 }
 
 static bool take_path(const struct config_text *text, const char *key, const char *raw, char **value)
@@ -265,9 +102,7 @@ static bool take_path(const struct config_text *text, const char *key, const cha
 		return true;
 	if (raw[0] != '/')
 		return config_reject(text, key, raw, "an absolute path");
-	free(*value);
-	*value = copy(raw);
-	return true;
+	return take_text(value, raw);
 }
 
 static bool take_alerts(const struct config_text *text, const struct raw_alerts *raw, struct config *config)
@@ -284,36 +119,42 @@ static bool take_alerts(const struct config_text *text, const struct raw_alerts 
 	       config_reject(text, "alerts.repeat", raw->repeat, "a number of seconds, or one with m, h or d behind it");
 }
 
+static bool take_count(const struct config_text *text, const char *key, const uint32_t *raw, unsigned *value)
+{
+	char number[16];
+	if (!raw)
+		return true;
+	*value = *raw;
+	snprintf(number, sizeof(number), "%u", *value);
+	return (*value >= 1 && *value <= 1000000) || config_reject(text, key, number, "1 to 1000000");
+}
+
 static bool take_sessions(const struct config_text *text, const struct raw_sessions *raw, struct config *config)
 {
-	if (raw && raw->keep)
-		config->sessions.keep = *raw->keep;
-	if (raw && raw->open_max)
-		config->sessions.open_max = *raw->open_max;
-	if (config->sessions.keep < 1 || config->sessions.keep > 1000000)
-		return config_reject(text, "sessions.keep", "", "1 to 1000000");
-	if (config->sessions.open_max < 1 || config->sessions.open_max > 1000000)
-		return config_reject(text, "sessions.open_max", "", "1 to 1000000");
-	return true;
+	return !raw || (take_count(text, "sessions.keep", raw->keep, &config->sessions.keep) &&
+			take_count(text, "sessions.open_max", raw->open_max, &config->sessions.open_max));
+}
+
+static bool take_syslog(const struct config_text *text, const struct raw_syslog *raw, struct config *config)
+{
+	if (!raw)
+		return true;
+	if (raw->enabled)
+		config->syslog.enabled = *raw->enabled;
+	if (raw->facility)
+		config->syslog.facility = *raw->facility;
+	/* libcyaml takes "" for no value; here it is one: no prefix */
+	const char *prefix = raw->prefix || !config_has(text, "syslog.prefix") ? raw->prefix : "";
+	return take_text(&config->syslog.prefix, prefix) &&
+	       take_path(text, "syslog.socket", raw->socket, &config->syslog.socket);
 }
 
 static bool take_sinks(const struct config_text *text, const struct raw_config *raw, struct config *config)
 {
-	if (raw->syslog) {
-		if (raw->syslog->enabled)
-			config->syslog.enabled = *raw->syslog->enabled;
-		if (raw->syslog->facility)
-			config->syslog.facility = *raw->syslog->facility;
-		if (raw->syslog->prefix) {
-			free(config->syslog.prefix);
-			config->syslog.prefix = copy(raw->syslog->prefix);
-		}
-		if (!take_path(text, "syslog.socket", raw->syslog->socket, &config->syslog.socket))
-			return false;
-	}
 	if (raw->journal)
 		config->journal = (enum journal_use)*raw->journal;
-	return !raw->file || take_path(text, "file.path", raw->file->path, &config->file.path);
+	return take_syslog(text, raw->syslog, config) &&
+	       (!raw->file || take_path(text, "file.path", raw->file->path, &config->file.path));
 }
 
 static bool take_metrics(const struct config_text *text, const struct raw_metrics *raw, struct config *config)
@@ -329,11 +170,7 @@ static bool take_metrics(const struct config_text *text, const struct raw_metric
 		return config_reject(text, "metrics.port", "0", "1 to 65535");
 	if (raw->address && !address_parse(raw->address, address))
 		return config_reject(text, "metrics.address", raw->address, "an IPv4 or IPv6 address");
-	if (raw->address) {
-		free(config->metrics.address);
-		config->metrics.address = copy(raw->address);
-	}
-	return true;
+	return take_text(&config->metrics.address, raw->address);
 }
 
 /* ---- all together ----------------------------------------------------------------------------------------- */
@@ -344,7 +181,6 @@ static struct config *new_defaults(void)
 	if (!config)
 		return NULL;
 	config->mode = MODE_MONITOR;
-	config->control_socket = copy(CONTROL_SOCKET_PATH);
 	config->fallback_window_s = 3600;
 	config->account = ACCOUNT_NAME;
 	config->default_rule = (struct policy_rule){ .require = REQUIRE_ENCRYPTED, .action = ACTION_BLOCK };
@@ -355,13 +191,14 @@ static struct config *new_defaults(void)
 	config->alerts.rate = 60;
 	config->syslog.enabled = true;
 	config->syslog.facility = LOG_MAIL;
-	config->syslog.prefix = copy("@cee:");
-	config->syslog.socket = copy("/dev/log");
 	config->journal = JOURNAL_AUTO;
 	config->metrics.enabled = true;
-	config->metrics.address = copy("127.0.0.1");
 	config->metrics.port = 9847;
-	return config;
+	if (take_text(&config->control_socket, CONTROL_SOCKET_PATH) && take_text(&config->syslog.prefix, "@cee:") &&
+	    take_text(&config->syslog.socket, "/dev/log") && take_text(&config->metrics.address, "127.0.0.1"))
+		return config;
+	config_free(config);
+	return NULL;
 }
 
 static bool take_all(const struct config_text *text, const struct raw_config *raw, struct config *config)
@@ -375,42 +212,38 @@ static bool take_all(const struct config_text *text, const struct raw_config *ra
 				     "a number of seconds, or one with m, h or d behind it");
 	return take_path(text, "cgroup", raw->cgroup, &config->cgroup) &&
 	       take_path(text, "control_socket", raw->control_socket, &config->control_socket) &&
-	       take_ports(text, raw->ports, config) && take_policy(text, raw->policy, config) &&
+	       take_ports(text, raw->ports, config) && config_take_policy(text, raw->policy, config) &&
 	       take_sessions(text, raw->sessions, config) && take_alerts(text, raw->alerts, config) &&
 	       take_sinks(text, raw, config) && take_metrics(text, raw->metrics, config);
 }
 
-static bool is_blank(const struct config_text *text)
+/* What is wrong with the file as a whole. */
+static bool complain(const struct config_text *text, const char *wrong)
 {
-	for (const char *at = text->bytes; at < text->bytes + text->length;) {
-		const char *end = memchr(at, '\n', text->length - (size_t)(at - text->bytes));
-		size_t length = end ? (size_t)(end - at) : text->length - (size_t)(at - text->bytes);
-		size_t blank = 0;
-		while (blank < length && (at[blank] == ' ' || at[blank] == '\r'))
-			blank++;
-		if (blank < length && at[blank] != '#')
-			return false;
-		at += length + 1;
-	}
-	return true;
+	char place[512];
+	escape_text(place, sizeof(place), text->path, strlen(text->path));
+	snprintf(text->error, text->error_size, "%s: %s", place, wrong);
+	return false;
+}
+
+/* Reads text into *raw, which stays NULL if there is nothing in it. */
+static bool parse(const struct config_text *text, struct raw_config **raw)
+{
+	bool empty;
+	if (!config_check(text, &raw_config_schema, &empty))
+		return false;
+	if (empty)
+		return true;
+	cyaml_err_t error = cyaml_load_data((const uint8_t *)text->bytes, text->length, &cyaml, &raw_config_schema,
+					    (cyaml_data_t **)raw, NULL);
+	return error == CYAML_OK || complain(text, cyaml_strerror(error));
 }
 
 static struct config *from_text(const struct config_text *text)
 {
 	struct raw_config nothing = { 0 }, *raw = NULL;
 	struct config *config = new_defaults();
-	bool blank = is_blank(text);
-	bool good = config != NULL;
-	if (good && !blank)
-		good = config_check(text, &raw_config_schema);
-	if (good && !blank) {
-		cyaml_err_t error = cyaml_load_data((const uint8_t *)text->bytes, text->length, &cyaml, &raw_config_schema,
-						    (cyaml_data_t **)&raw, NULL);
-		good = error == CYAML_OK;
-		if (!good)
-			snprintf(text->error, text->error_size, "%s: %s", text->path, cyaml_strerror(error));
-	}
-	good = good && take_all(text, raw ? raw : &nothing, config);
+	bool good = config && parse(text, &raw) && take_all(text, raw ? raw : &nothing, config);
 	cyaml_free(&cyaml, &raw_config_schema, raw, 0);
 	if (good)
 		return config;
@@ -418,47 +251,42 @@ static struct config *from_text(const struct config_text *text)
 	return NULL;
 }
 
-static struct config *from_file(const char *path, int fd, char *error, unsigned error_size)
+/* Reads all of fd. text->bytes is to be freed, whatever is returned. */
+static bool read_file(int fd, struct config_text *text)
 {
 	struct stat status;
-	struct config *config = NULL;
-	char *bytes = NULL;
-	size_t length = 0;
-	if (fstat(fd, &status) == 0 && !S_ISREG(status.st_mode)) {
-		snprintf(error, error_size, "%s: not a regular file", path);
-		return NULL;
+	char *bytes = malloc(FILE_MAX + 1);
+	text->bytes = bytes;
+	if (!bytes)
+		return complain(text, "out of memory");
+	if (fstat(fd, &status) == 0 && !S_ISREG(status.st_mode))
+		return complain(text, S_ISDIR(status.st_mode) ? "is a directory; a file is wanted" : "is not a regular file");
+	while (text->length <= FILE_MAX) {
+		ssize_t n = read(fd, bytes + text->length, FILE_MAX + 1 - text->length);
+		if (n < 0)
+			return complain(text, strerror(errno));
+		if (n == 0)
+			return true;
+		text->length += (size_t)n;
 	}
-	bytes = malloc(FILE_MAX + 1);
-	while (bytes && length <= FILE_MAX) {
-		ssize_t n = read(fd, bytes + length, FILE_MAX + 1 - length);
-		if (n <= 0)
-			break;
-		length += (size_t)n;
-	}
-	if (bytes && length > FILE_MAX) {
-		snprintf(error, error_size, "%s: longer than %d bytes", path, FILE_MAX);
-	} else if (bytes) {
-		struct config_text text = { .path = path, .bytes = bytes, .length = length, .error = error, .error_size = error_size };
-		config = from_text(&text);
-	}
-	free(bytes);
-	return config;
+	return complain(text, "is longer than 1 MiB");
 }
 
 struct config *config_load(const char *path, char *error, unsigned error_size)
 {
-	const char *name = path ? path : CONFIG_PATH;
+	struct config_text text = { .path = path ? path : CONFIG_PATH, .bytes = "", .error = error, .error_size = error_size };
+	struct config *config = NULL;
 	snprintf(error, error_size, "out of memory");
-	int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0 && !path && errno == ENOENT) {
-		struct config_text text = { .path = name, .bytes = "", .error = error, .error_size = error_size };
+	int fd = open(text.path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 && !path && errno == ENOENT)
 		return from_text(&text);
-	}
 	if (fd < 0) {
-		snprintf(error, error_size, "%s: %s", name, strerror(errno));
+		complain(&text, strerror(errno));
 		return NULL;
 	}
-	struct config *config = from_file(name, fd, error, error_size);
+	if (read_file(fd, &text))
+		config = from_text(&text);
+	free((char *)(uintptr_t)text.bytes);
 	close(fd);
 	return config;
 }

@@ -34,6 +34,29 @@ static const char *scalar(const yaml_node_t *node)
 	return node->type == YAML_SCALAR_NODE ? (const char *)node->data.scalar.value : "";
 }
 
+/* What libcyaml takes for no value, quoted or not. */
+static bool looks_null(const yaml_node_t *node)
+{
+	static const char *const words[] = { "", "~", "null", "Null", "NULL" };
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (node->type == YAML_SCALAR_NODE && strcmp(scalar(node), words[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A key with nothing behind it: its default. */
+static bool is_null(const yaml_node_t *node)
+{
+	return looks_null(node) && node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+}
+
+/* Text in C ends at a NUL: "block\0..." would pass for "block". */
+static bool has_nul(const yaml_node_t *node)
+{
+	return node->type == YAML_SCALAR_NODE && strlen(scalar(node)) != node->data.scalar.length;
+}
+
 /* ---- one value against its schema ------------------------------------------------------------------------- */
 
 static void append(char *list, size_t size, const char *word)
@@ -60,7 +83,8 @@ static bool check_number(const struct check *check, const yaml_node_t *node, con
 	const char *text = scalar(node);
 	errno = 0;
 	unsigned long long value = strtoull(text, &end, 10);
-	if (*text >= '0' && *text <= '9' && !*end && !errno && value <= maximum)
+	bool octal = text[0] == '0' && text[1]; /* for libcyaml 025 is 21 */
+	if (*text >= '0' && *text <= '9' && !octal && !*end && !errno && value <= maximum)
 		return true;
 	snprintf(allowed, sizeof(allowed), "a whole number from 0 to %llu", maximum);
 	return complain(check->text, node->start_mark, key, text, "is not a number of this key", allowed);
@@ -80,10 +104,12 @@ static bool check_text(const struct check *check, const yaml_node_t *node, const
 {
 	char allowed[64];
 	size_t length = node->data.scalar.length;
-	if (length >= schema->string.min && length <= schema->string.max && strlen(scalar(node)) == length)
+	if (length && looks_null(node))
+		return complain(check->text, node->start_mark, key, scalar(node), "means no value, quoted too", "other text");
+	if (length >= schema->string.min && length <= schema->string.max)
 		return true;
-	snprintf(allowed, sizeof(allowed), "text of %u to %u characters", schema->string.min, schema->string.max);
-	return complain(check->text, node->start_mark, key, "", "is too short, too long, or has a NUL in it", allowed);
+	snprintf(allowed, sizeof(allowed), "text of %u to %u bytes", schema->string.min, schema->string.max);
+	return complain(check->text, node->start_mark, key, "", length ? "is too long" : "is empty", allowed);
 }
 
 static bool check_scalar(const struct check *check, const yaml_node_t *node, const cyaml_schema_value_t *schema, const char *key)
@@ -131,6 +157,8 @@ static bool check_mapping(struct check *check, yaml_node_t *node, const cyaml_sc
 	for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++) {
 		yaml_node_t *name = yaml_document_get_node(&check->document, pair->key);
 		const cyaml_schema_field_t *field = field_called(schema, scalar(name), allowed);
+		if (has_nul(name))
+			return complain(check->text, name->start_mark, key, scalar(name), "has a NUL behind it", "");
 		if (!field)
 			return complain(check->text, name->start_mark, key, scalar(name), "is not a key here", allowed);
 		if (is_repeated(check, node, pair))
@@ -159,17 +187,12 @@ static bool check_sequence(struct check *check, yaml_node_t *node, const cyaml_s
 	return true;
 }
 
-/* A key with nothing behind it: its default. */
-static bool is_null(const yaml_node_t *node)
-{
-	return node->type == YAML_SCALAR_NODE && node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
-	       (!*scalar(node) || !strcmp(scalar(node), "~") || !strcasecmp(scalar(node), "null"));
-}
-
 static bool check_node(struct check *check, yaml_node_t *node, const cyaml_schema_value_t *schema, const char *key)
 {
-	if (is_null(node) && (schema->flags & CYAML_FLAG_POINTER_NULL) == CYAML_FLAG_POINTER_NULL)
+	if (is_null(node) && (schema->flags & CYAML_FLAG_POINTER_NULL_STR) == CYAML_FLAG_POINTER_NULL_STR)
 		return true;
+	if (has_nul(node))
+		return complain(check->text, node->start_mark, key, scalar(node), "has a NUL behind it", "text without NUL");
 	yaml_node_type_t wanted = schema->type == CYAML_MAPPING	  ? YAML_MAPPING_NODE
 				  : schema->type == CYAML_SEQUENCE ? YAML_SEQUENCE_NODE
 								   : YAML_SCALAR_NODE;
@@ -196,16 +219,47 @@ static bool parser_start(yaml_parser_t *parser, const struct config_text *text)
 	return true;
 }
 
-static bool complain_syntax(const struct config_text *text, const yaml_parser_t *parser)
+/* The place of a byte, counted in lines and characters as libyaml's other marks are. */
+static yaml_mark_t mark_at(const struct config_text *text, size_t offset)
 {
-	return complain(text, parser->problem_mark, "", "", parser->problem ? parser->problem : "no YAML", "");
+	yaml_mark_t mark = { 0 };
+	for (size_t i = 0; i < offset && i < text->length; i++) {
+		unsigned char byte = (unsigned char)text->bytes[i];
+		if (byte == '\n') {
+			mark.line++;
+			mark.column = 0;
+		} else if ((byte & 0xc0) != 0x80) {
+			mark.column++;
+		}
+	}
+	return mark;
 }
 
-/* Aliases can make a small file a huge one (and libcyaml would need telling): not in a configuration. */
+static bool complain_syntax(const struct config_text *text, const yaml_parser_t *parser)
+{
+	const char *problem = parser->problem ? parser->problem : "is no YAML";
+	if (parser->error == YAML_READER_ERROR)
+		return complain(text, mark_at(text, parser->problem_offset), "", "", problem, "UTF-8 text");
+	return complain(text, parser->problem_mark, "", "", problem, "");
+}
+
+/* Aliases can make a small file a huge one, and libcyaml reads the first document only: neither is for us. */
+static bool check_event(const struct config_text *text, const yaml_event_t *event, unsigned *documents)
+{
+	if (event->type == YAML_ALIAS_EVENT)
+		return complain(text, event->start_mark, "", "", "YAML aliases are not supported", "the value itself");
+	if (event->type == YAML_DOCUMENT_START_EVENT && ++*documents > 1)
+		return complain(text, event->start_mark, "", "", "a second YAML document begins here", "one");
+	return true;
+}
+
 static bool check_syntax(const struct config_text *text)
 {
 	yaml_parser_t parser;
 	bool good = true, ended = false;
+	unsigned documents = 0;
+	if (text->length >= 2 && (!memcmp(text->bytes, "\xff\xfe", 2) || !memcmp(text->bytes, "\xfe\xff", 2)))
+		return complain(text, (yaml_mark_t){ 0 }, "", "", "is UTF-16", "UTF-8 text");
 	if (!parser_start(&parser, text))
 		return false;
 	while (good && !ended) {
@@ -214,8 +268,7 @@ static bool check_syntax(const struct config_text *text)
 			good = complain_syntax(text, &parser);
 			break;
 		}
-		if (event.type == YAML_ALIAS_EVENT)
-			good = complain(text, event.start_mark, "", "", "YAML aliases are not supported", "the value itself");
+		good = check_event(text, &event, &documents);
 		ended = event.type == YAML_STREAM_END_EVENT;
 		yaml_event_delete(&event);
 	}
@@ -236,13 +289,14 @@ static bool load(struct check *check)
 	return good;
 }
 
-bool config_check(const struct config_text *text, const cyaml_schema_value_t *schema)
+bool config_check(const struct config_text *text, const cyaml_schema_value_t *schema, bool *empty)
 {
 	struct check check = { .text = text };
 	if (!check_syntax(text) || !load(&check))
 		return false;
 	yaml_node_t *root = yaml_document_get_root_node(&check.document);
-	bool good = !root || check_node(&check, root, schema, "");
+	*empty = !root || is_null(root);
+	bool good = *empty || check_node(&check, root, schema, "");
 	yaml_document_delete(&check.document);
 	return good;
 }
@@ -275,19 +329,37 @@ static yaml_node_t *step(struct check *check, yaml_node_t *node, const char **pa
 	return NULL;
 }
 
+/* The node at path, or NULL; *mark is where it, or the last one on the way to it, begins. */
+static yaml_node_t *find(struct check *check, const char *path, yaml_mark_t *mark)
+{
+	yaml_node_t *node = yaml_document_get_root_node(&check->document);
+	while (node) {
+		*mark = node->start_mark;
+		if (!*path)
+			break;
+		node = step(check, node, &path);
+	}
+	return node;
+}
+
+bool config_has(const struct config_text *text, const char *key)
+{
+	struct check check = { .text = text };
+	yaml_mark_t mark;
+	if (!load(&check))
+		return false;
+	const yaml_node_t *node = find(&check, key, &mark);
+	bool has = node && !is_null(node);
+	yaml_document_delete(&check.document);
+	return has;
+}
+
 bool config_reject(const struct config_text *text, const char *key, const char *value, const char *allowed)
 {
 	struct check check = { .text = text };
 	yaml_mark_t mark = { 0 };
-	const char *path = key;
 	if (load(&check)) {
-		yaml_node_t *node = yaml_document_get_root_node(&check.document);
-		while (node && *path) {
-			mark = node->start_mark;
-			node = step(&check, node, &path);
-		}
-		if (node)
-			mark = node->start_mark;
+		find(&check, key, &mark);
 		yaml_document_delete(&check.document);
 	}
 	return complain(text, mark, key, value, "is not valid", allowed);

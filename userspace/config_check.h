@@ -19,8 +19,14 @@ struct config_text {
 	unsigned error_size;
 };
 
-/* Returns whether libcyaml will take the text; if not, the message is in text->error. */
-bool config_check(const struct config_text *text, const cyaml_schema_value_t *schema);
+/*
+ * Returns whether libcyaml will take the text; if not, the message is in text->error. *empty: there is nothing in it
+ * but comments; that is well, but libcyaml would not say so.
+ */
+bool config_check(const struct config_text *text, const cyaml_schema_value_t *schema, bool *empty);
+
+/* Whether the text, which was checked, has a value for key, be it an empty one; null is none. */
+bool config_has(const struct config_text *text, const char *key);
 
 /*
  * Writes the message for a value that the schema takes and we do not. key is a path as in "policy.rules[2].to", indices
