@@ -51,7 +51,8 @@ all: $(BUILD)/smtpwardd $(BUILD)/smtpward
 needs:
 	$(Q)for tool in $(CC) $(CLANG) $(BPFTOOL) pkg-config; do \
 		command -v $$tool >/dev/null || { echo "$$tool is missing" >&2; missing=1; }; done; \
-	pkg-config --exists --print-errors --short-errors $(PKGS) libelf || missing=1; \
+	! command -v pkg-config >/dev/null || pkg-config --exists --print-errors --short-errors $(PKGS) libelf || \
+		missing=1; \
 	echo '#include <uthash.h>' | $(CC) -E - >/dev/null 2>&1 || { echo "uthash.h is missing" >&2; missing=1; }; \
 	[ -z "$$missing" ] || { tools/install_packages.sh -n build; \
 		echo "as root, tools/install_packages.sh build installs what is missing" >&2; exit 1; }
