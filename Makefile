@@ -143,6 +143,7 @@ clean:
 
 include tests/tests.mk
 include tests/e2e.mk
+include tests/vm.mk
 include tools/bench/bench.mk
 
 -include $(wildcard $(BUILD)/*.d $(patsubst %,$(BUILD)/%/*.d,userspace san tests tools fuzz bench))

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""Inside the guest: each check is told in a line of its own, "passed|failed|skipped: NAME[: WHY]"; lines that begin with
+anything else are remarks. The agent watches the whole (virtual) host, from the root cgroup."""
+import glob
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+
+from guest_mail import Server, send_mail
+
+CONTROL = "/run/smtpward/vm.sock"
+LOOPBACK = ("127.0.0.1", "::1")
+VETH = ("10.9.0.1", "fd00:9::1")  # this side's; the mail comes from the namespace "sender"
+
+
+def tell(how, name, why=""):
+    why = " ".join(str(why).split())
+    print(f"{how}: {name}" + (f": {why[-1500:]}" if why else ""), flush=True)
+
+
+def check(name):
+    """Makes a function a check. It fails by raising."""
+    def decorate(function):
+        def run(*arguments):
+            try:
+                function(*arguments)
+                tell("passed", name.format(*arguments))
+                return True
+            except Exception as error:
+                tell("failed", name.format(*arguments), f"{type(error).__name__}: {error}")
+                return False
+        return run
+    return decorate
+
+
+def wait_until(condition, what, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"waited in vain: {what}")
+        time.sleep(0.05)
+
+
+def expect(condition, *told):
+    if not condition:
+        raise AssertionError(" ".join(map(str, told)))
+
+
+class Agent:
+    def __init__(self, mode):
+        rules = [{"to": "127.0.0.0/8", "require": "encrypted"}, {"to": "::1", "require": "encrypted"}]
+        config = {"mode": mode, "control_socket": CONTROL, "syslog": {"enabled": False}, "journal": "off",
+                  "metrics": {"enabled": False}, "policy": {"default": {"require": "encrypted"}, "rules": rules}}
+        os.makedirs(os.path.dirname(CONTROL), exist_ok=True)
+        with open("/run/smtpward.yaml", "w", encoding="ascii") as file:
+            json.dump(config, file, indent=1)  # JSON is YAML, too
+            file.write("\n")
+        self.output = open("/run/smtpwardd.log", "w+b")
+        self.process = subprocess.Popen(["/smtpwardd", "-f", "-c", "/run/smtpward.yaml"], stdout=self.output,
+                                        stderr=self.output, env=dict(os.environ, SMTPWARD_DEBUG="1"))
+        wait_until(self.answers, "the agent answers")
+
+    def answers(self):
+        if self.process.poll() is not None:
+            self.output.seek(0)
+            raise AssertionError(f"the agent ended with {self.process.returncode}: {self.output.read().decode()}")
+        return subprocess.run(["/smtpward", "-s", CONTROL, "status"], capture_output=True).returncode == 0
+
+    def ask(self, *arguments):
+        told = subprocess.run(["/smtpward", "-s", CONTROL, "-j", *arguments], capture_output=True, check=True)
+        return json.loads(told.stdout)
+
+    def session(self, client_port):
+        """The session of that client port, once it is over."""
+        found = []
+
+        def is_over():
+            found[:] = [s for s in self.ask("sessions")["sessions"] if s["client"]["port"] == client_port]
+            return found and found[-1]["closed"]
+        wait_until(is_over, f"the session from port {client_port} ends; seen: {found}")
+        return found[-1]
+
+    def end(self, number):
+        self.process.send_signal(number)
+        return self.process.wait(30)
+
+
+def programs_loaded():
+    """Names of the agent's programs that the kernel holds now."""
+    told = subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, check=True)
+    return [p["name"] for p in json.loads(told.stdout) if p.get("name", "").startswith("smtpward_")]
+
+
+# ---- the checks ------------------------------------------------------------------------------------------------
+
+
+@check("the verifier takes every program")
+def check_verifier():
+    done = subprocess.run(["/verify", "/smtpward.bpf.o"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    told = done.stdout.decode(errors="replace")
+    if done.returncode == 0:
+        print("instructions:", ", ".join(told.split("\n")).strip(", "), flush=True)
+    else:
+        print(told[-6000:], flush=True)
+    expect(done.returncode == 0, "exit status", done.returncode, told[-400:])
+
+
+@check("the agent starts on the root cgroup, all hooks attached")
+def check_start(agent):
+    status = agent.ask("status")
+    hooks = status["hooks"]
+    expect(len(hooks) == 5 and all(hook["attached"] for hook in hooks), hooks)
+    expect(status["cgroup"] == "/sys/fs/cgroup" and status["health"] == "ok", status)
+
+
+@check("monitor: AUTH and MAIL in clear to {2} are found, the account named")
+def check_monitor(agent, server, address):
+    seen = send_mail(address, server.port)
+    expect(seen["error"] is None, seen)
+    session = agent.session(seen["port"])
+    expect(session["outcome"] == "cleartext", session)
+    expect({"cleartext-auth", "cleartext-mail", "starttls-missing"} <= set(session["findings"]), session)
+    expect(session["auth"] == {"mechanism": "PLAIN", "account": "alice"} or session["auth"]["account"] == "alice", session)
+    expect(session["would_block"] and not session["blocked"], session)
+    expect(server.saw("AUTH", address) and server.saw("MAIL", address), server.lines)
+
+
+@check("block: {3} to {2}: ECONNABORTED, and the server never sees it")
+def check_block(agent, server, address, verb, namespace):
+    before = len(server.lines)
+    seen = send_mail(address, server.port, login=verb == "AUTH", namespace=namespace)
+    expect(seen["error"] == "ECONNABORTED", seen)
+    session = agent.session(seen["port"])
+    expect(session["outcome"] == "blocked" and session["blocked"], session)
+    expect(not server.saw(verb, since=before), server.lines[before:])
+    expect(server.saw("EHLO", since=before), server.lines[before:])
+
+
+@check("block, agent killed: {1} to {2}: ETIMEDOUT, and the server never sees it")
+def check_dead(server, verb, address, namespace):
+    before = len(server.lines)
+    seen = send_mail(address, server.port, login=verb == "AUTH", namespace=namespace)
+    expect(seen["error"] == "ETIMEDOUT", seen)
+    expect(not server.saw(verb, since=before), server.lines[before:])
+    expect(server.saw("EHLO", since=before), server.lines[before:])
+
+
+@check("kill -9 in block mode leaves the programs at work")
+def check_kill(agent):
+    expect(agent.end(signal.SIGKILL) == -signal.SIGKILL)
+    expect(sorted(set(programs_loaded())) and len(programs_loaded()) == 5, programs_loaded())
+
+
+@check("a new agent takes over, without a second set of programs")
+def check_take_over(agent):
+    wait_until(lambda: len(programs_loaded()) == 5, f"the old programs go: {programs_loaded()}")
+    expect(agent.ask("status")["mode"] == "block")
+
+
+@check("SIGTERM leaves nothing attached")
+def check_end(agent):
+    expect(agent.end(signal.SIGTERM) == 0, "exit status", agent.process.returncode)
+    wait_until(lambda: not programs_loaded(), f"the programs go: {programs_loaded()}")
+    expect(not os.path.exists("/sys/fs/bpf/smtpward"), "pins are left")
+
+
+@check("no helper failed, no event was lost")
+def check_counters(agent):
+    counters = agent.ask("status")["counters"]
+    bad = {name: counters["kernel"][name] for name in ("helper_failed", "events_lost", "storage_failed", "gaps")}
+    expect(not any(bad.values()) and counters["agent"]["destroy_failed"] == 0, counters)
+
+
+@check("{0}")
+def check_program(name, ok, why):
+    expect(ok, why)
+
+
+def run_cmocka(path):
+    """One test program of tests/bpf, each of its cases a check."""
+    suite = os.path.basename(path)
+    try:
+        done = subprocess.run([path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600,
+                              env=dict(os.environ, CMOCKA_MESSAGE_OUTPUT="tap"))
+        told, status = done.stdout.decode(errors="replace"), done.returncode
+    except subprocess.TimeoutExpired as error:
+        told, status = (error.stdout or b"").decode(errors="replace"), "time-out"
+    cases = re.findall(r"^(not ok|ok) \d+ - (\S+)(.*)", told, re.M)
+    for how, case, rest in cases:
+        skipped = "# SKIP" in rest
+        tell("skipped" if skipped else "passed" if how == "ok" else "failed", f"{suite}: {case}", rest if skipped else "")
+    if not cases or (status != 0 and all(how == "ok" for how, _, _ in cases)):
+        tell("failed", suite, f"exit status {status}")
+    if status != 0:
+        print(told[-6000:], flush=True)
+
+
+def make_sender():
+    """The namespace that mail comes from, at the other end of a veth."""
+    for command in ("netns add sender", "link add mail type veth peer name uplink netns sender",
+                    "addr add 10.9.0.1/24 dev mail", "addr add fd00:9::1/64 dev mail nodad", "link set mail up",
+                    "-n sender addr add 10.9.0.2/24 dev uplink", "-n sender addr add fd00:9::2/64 dev uplink nodad",
+                    "-n sender link set lo up", "-n sender link set uplink up"):
+        subprocess.run(["ip", *command.split()], check=True)
+
+
+def destinations():
+    return [(address, None) for address in LOOPBACK] + [(address, "sender") for address in VETH]
+
+
+def run_scene():
+    server = Server()
+    agent = Agent("monitor")
+    check_start(agent)
+    for address in LOOPBACK:
+        check_monitor(agent, server, address)
+    agent.ask("mode", "block")
+    for address, namespace in destinations():
+        check_block(agent, server, address, "AUTH", namespace)
+        check_block(agent, server, address, "MAIL", namespace)
+    check_counters(agent)
+    check_kill(agent)
+    for address, namespace in destinations():
+        check_dead(server, "AUTH", address, namespace)
+    check_dead(server, "MAIL", "127.0.0.1", None)
+    agent = Agent("block")
+    check_take_over(agent)
+    check_block(agent, server, "127.0.0.1", "AUTH", None)
+    check_end(agent)
+    seen = send_mail("127.0.0.1", server.port)
+    check_program("after that, mail passes as if there had been no agent", seen["error"] is None, seen)
+
+
+def main():
+    print("instructions are the verifier's, walked per program", flush=True)
+    if check_verifier():
+        try:
+            make_sender()
+            run_scene()
+        except Exception as error:
+            tell("failed", "the scene", f"{type(error).__name__}: {error}")
+    for program in sorted(glob.glob("/tests/bpf_*")):
+        run_cmocka(program)
+
+
+main()
