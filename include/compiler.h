@@ -10,6 +10,11 @@
 #define READ_ONCE(x) (*(const volatile __typeof__(x) *)&(x))
 #define WRITE_ONCE(x, value) (*(volatile __typeof__(x) *)&(x) = (value))
 
+/* Hides from the compiler what it knows of a variable's value. (As in bpf_helpers.h, which user space does not have.) */
+#ifndef barrier_var
+#define barrier_var(variable) asm volatile("" : "+r"(variable))
+#endif
+
 /*
  * An index that the BPF verifier can follow: the empty asm hides from the compiler what it knows of i, so that
  * it cannot drop the mask as redundant or put it on a copy of the register.

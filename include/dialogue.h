@@ -162,4 +162,16 @@ static __always_inline __u8 ascii_upper(__u8 byte)
 	return byte >= 'a' && byte <= 'z' ? (__u8)(byte - 32) : byte;
 }
 
+/* Index of the first of n bytes, 64 at most, that is stop; n if none is. */
+static __always_inline __u32 bytes_until(const __u8 *bytes, __u32 n, __u8 stop)
+{
+	__u32 i;
+	barrier_var(n); /* or clang leaves the limit of 64 out and asks for i == n, from which 5.10 learns nothing */
+	for (i = 0; i < 64 && i < n; i++) {
+		if (bytes[i] == stop)
+			break;
+	}
+	return i;
+}
+
 #endif

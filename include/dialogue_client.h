@@ -467,12 +467,7 @@ static __always_inline __u32 client_run(struct client_parser *client, const __u8
 						   client->response_length > 1);
 	if (!to_line_end && state != CLIENT_BODY)
 		return 0;
-	__u8 stop = to_line_end ? '\n' : '\r';
-	for (; i < 64 && i < n; i++) {
-		if (bytes[i] == stop)
-			break;
-	}
-	return i;
+	return bytes_until(bytes, n, to_line_end ? '\n' : '\r');
 }
 
 /* At the start of each of the client's segments. */

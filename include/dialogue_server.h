@@ -255,13 +255,8 @@ static __always_inline __u32 server_run(struct server_parser *server, const __u8
 		return 0;
 	int to_line_end = server->line_bad || !server->in_reply || (server->word_ended && server->kind != REPLY_GREETING) ||
 			  (server->kind != REPLY_GREETING && server->kind != COMMAND_EHLO);
-	if (to_line_end) {
-		for (; i < 64 && i < n; i++) {
-			if (bytes[i] == '\n')
-				break;
-		}
-		return i;
-	}
+	if (to_line_end)
+		return bytes_until(bytes, n, '\n');
 	if (server->kind != COMMAND_EHLO || server->word_ended)
 		return 0;
 	__u64 word = server->word;
