@@ -76,10 +76,8 @@ def converse(address, port, login):
             seen["reply"] = dialogue(client, login)
             if not seen["reply"].startswith("221"):
                 seen["error"] = "no good end"
-    except socket.timeout:
-        seen["error"] = "nothing for a minute"
-    except OSError as error:
-        seen["error"] = errno.errorcode.get(error.errno, str(error))
+    except OSError as error:  # ETIMEDOUT and this client's own time-out are of one class; the latter has no errno
+        seen["error"] = errno.errorcode.get(error.errno, "nothing for a minute" if error.errno is None else str(error))
     return seen
 
 
