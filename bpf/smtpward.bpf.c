@@ -78,18 +78,23 @@ __noinline int client_chunk(struct __sk_buff *skb, __u32 offset)
 /* Takes flow->work through the segment from offset on. */
 static __always_inline void client_segment(struct __sk_buff *skb, struct flow *flow, __u32 offset)
 {
+	int taken = 1;
 	client_segment_start(&flow->work, &flow->server);
 	for (int i = 0; i < CHUNKS_MAX; i++) {
-		int taken = client_chunk(skb, offset);
+		taken = client_chunk(skb, offset);
 		if (taken <= 0)
 			break;
 		offset += (__u32)taken;
 	}
 	__builtin_memset(flow->client_chunk, 0, sizeof(flow->client_chunk));
-	if (offset < skb->len) {
-		flow->work.facts |= FACT(CLIENT_GAP);
-		flow->work.state = CLIENT_OPAQUE;
+	if (offset >= skb->len)
+		return;
+	if (taken > 0) { /* more work than mail ever makes: a cap like the other one, or it could hide an AUTH */
+		client_give_up(&flow->work);
+		return;
 	}
+	flow->work.facts |= FACT(CLIENT_GAP);
+	flow->work.state = CLIENT_OPAQUE;
 }
 
 /* Facts that an alert may have to be raised for at once. */
@@ -254,15 +259,18 @@ static __always_inline bool server_segment(struct __sk_buff *skb, struct flow *f
 		return false;
 	__u32 offset = segment->payload + (__u32)-ahead;
 	flow->server_next = segment->sequence + segment->length;
+	int taken = 1;
 	for (int i = 0; i < CHUNKS_MAX; i++) {
-		int taken = server_chunk(skb, offset);
+		taken = server_chunk(skb, offset);
 		if (taken <= 0)
 			break;
 		offset += (__u32)taken;
 	}
+	if (offset < skb->len && taken > 0)
+		server_give_up(&flow->server);
 	if (flow->server.facts & FACT(SERVER_CAP))
 		count(COUNTER_CAPS); /* once: the parser is opaque now */
-	return offset >= skb->len;
+	return offset >= skb->len || taken > 0;
 }
 
 static __noinline int ingress(struct __sk_buff *skb, struct flow *flow)

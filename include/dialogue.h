@@ -70,7 +70,7 @@ enum client_state {
 };
 
 /* Where a user name is being cut out of SASL responses. */
-enum account_step { ACCOUNT_NOT_READ, ACCOUNT_PLAIN_AUTHZID, ACCOUNT_PLAIN_AUTHCID, ACCOUNT_LOGIN };
+enum account_step { ACCOUNT_NOT_READ, ACCOUNT_PLAIN_AUTHZID, ACCOUNT_PLAIN_AUTHCID, ACCOUNT_PLAIN_PASSWD, ACCOUNT_LOGIN };
 
 #define PENDING_MAX 8 /* commands of interest that wait for their reply; a power of two */
 
@@ -91,7 +91,7 @@ struct client_parser {
 	__u8 after;  /* enum command: the last line that was a command */
 	__u8 verb;   /* enum command: of the line being read */
 	__u8 word_length;
-	__u8 response_length; /* of a SASL response, up to 255 */
+	__u8 response_length; /* of a SASL response, or digits of a chunk's size; up to 255 */
 	__u8 response_first;  /* its first byte */
 	__u8 base64_bits;
 	__u8 account_step;   /* enum account_step */
@@ -112,7 +112,7 @@ struct server_parser {
 	__u64 skip;
 	__u64 word;
 	__u32 replies;     /* complete replies so far, without greeting and unsolicited ones */
-	__u32 unsolicited; /* replies to nothing */
+	__u32 unsolicited; /* positive replies to nothing */
 	__u32 parsed;
 	__u16 code;      /* of the line being read */
 	__u16 last_code; /* of the last complete reply */

@@ -66,8 +66,15 @@ static __always_inline void client_account_byte(struct client_parser *client, __
 		return;
 	}
 	if (client->account_step == ACCOUNT_PLAIN_AUTHCID && byte == 0) {
-		/* message = [authzid] NUL authcid NUL passwd (RFC 4616): what follows is the password */
-		client->account_known = 1;
+		client->account_step = ACCOUNT_PLAIN_PASSWD;
+		return;
+	}
+	if (client->account_step == ACCOUNT_PLAIN_PASSWD) {
+		/*
+		 * message = [authzid] NUL authcid NUL passwd, passwd = 1*SAFE (RFC 4616 section 2). Without a password
+		 * behind it, what looks like the authcid may be one: "user NUL password NUL" is a known mistake.
+		 */
+		client->account_known = byte != 0;
 		client->account_step = ACCOUNT_NOT_READ;
 		client->base64 = 0;
 		client->base64_bits = 0;
@@ -143,6 +150,10 @@ static __always_inline void client_response_end(struct client_parser *client)
 	else if (!client->account_known)
 		client_forget_account(client); /* a PLAIN message cut short: the rest may be a password */
 	client->account_step = ACCOUNT_NOT_READ;
+	/* nothing of the response itself is kept */
+	client->base64 = 0;
+	client->base64_bits = 0;
+	client->response_first = 0;
 }
 
 /* The mechanism's name is complete: which user name can be cut out of what follows? */
@@ -194,6 +205,7 @@ static __always_inline void client_verb_end(struct client_parser *client)
 	case COMMAND_BDAT:
 		client->state = CLIENT_SIZE;
 		client->number = 0;
+		client->response_length = 0;
 		break;
 	}
 }
@@ -241,8 +253,6 @@ static __always_inline void client_line_end(struct client_parser *client, const 
 /* The type byte of a flow's first record, or of the first after a line, is read. */
 static __always_inline void client_tls_start(struct client_parser *client)
 {
-	if (client->commands == 0)
-		client->facts |= FACT(TLS_FROM_START);
 	client->tls.type = TLS_HANDSHAKE;
 	client->tls.position = 1;
 }
@@ -279,7 +289,7 @@ static __always_inline __u8 client_line_start(struct client_parser *client, cons
 	case COMMAND_STARTTLS:
 		if (!answered)
 			client->facts |= FACT(COMMAND_INJECTED);
-		else if (code >= 200 && code < 300)
+		else if (code >= 200 && code < 300 && !(client->facts & FACT(CLIENT_HELLO)))
 			client->facts |= FACT(PLAIN_AFTER_STARTTLS);
 		break;
 	}
@@ -318,6 +328,17 @@ static __always_inline void client_body_byte(struct client_parser *client, __u8 
 	}
 }
 
+/* An alert behind the first application data is how TLS sessions end, and no failure. */
+static __always_inline void client_alert(struct client_parser *client)
+{
+	const struct tls_record *record = &client->tls;
+	if (client->facts & FACT(CLIENT_DATA))
+		return;
+	client->facts |= FACT(CLIENT_ALERT);
+	if (client->alert == TLS_ALERT_NONE)
+		client->alert = record->length == 2 ? record->second : TLS_ALERT_NOT_READABLE;
+}
+
 /* A record of the client's, as far as it can be read. */
 static __always_inline void client_tls_record(struct client_parser *client)
 {
@@ -327,23 +348,21 @@ static __always_inline void client_tls_record(struct client_parser *client)
 		record->encrypted = 1;
 		break;
 	case TLS_HANDSHAKE:
-		if (record->encrypted) {
+		if (tls_handshake_is_encrypted(record, TLS_CLIENT_HELLO)) {
 			record->legacy = 1;
 			client->facts |= FACT(CLIENT_FINISHED);
 		} else if (record->first == TLS_CLIENT_HELLO) {
 			client->facts |= FACT(CLIENT_HELLO);
+			if (client->commands == 0)
+				client->facts |= FACT(TLS_FROM_START);
 		}
 		break;
 	case TLS_ALERT:
-		client->facts |= FACT(CLIENT_ALERT);
-		if (client->alert == TLS_ALERT_NONE)
-			client->alert = record->length == 2 ? record->second : TLS_ALERT_NOT_READABLE;
+		client_alert(client);
 		break;
 	case TLS_DATA:
 		if (!record->legacy && record->length <= TLS13_ALERT_LENGTH) {
-			client->facts |= FACT(CLIENT_ALERT);
-			if (client->alert == TLS_ALERT_NONE)
-				client->alert = TLS_ALERT_NOT_READABLE;
+			client_alert(client);
 		} else if (!(client->facts & FACT(CLIENT_FINISHED))) {
 			client->facts |= FACT(CLIENT_FINISHED);
 			client->finished_now = 1; /* with a certificate before it: several records, one flight */
@@ -373,6 +392,16 @@ static __always_inline int client_tls_byte(struct client_parser *client, __u8 by
 }
 
 /*
+ * In place of a SASL response: a client that pipelines behind AUTH with an initial response. A response is base64
+ * and has no blank in it.
+ */
+static __always_inline int client_response_is_command(const struct client_parser *client, __u8 byte)
+{
+	return client->state == CLIENT_RESPONSE && byte == ' ' &&
+	       client_verb(client->word, client->word_length) != COMMAND_OTHER;
+}
+
+/*
  * Takes one byte of the client's. The caller has made sure that client->skip is 0 and the state is not
  * CLIENT_OPAQUE.
  */
@@ -399,7 +428,7 @@ static __always_inline void client_byte(struct client_parser *client, const stru
 	}
 	__u8 state = client->state;
 	if (state == CLIENT_VERB || state == CLIENT_RESPONSE) {
-		if (state == CLIENT_VERB && byte <= ' ') {
+		if ((state == CLIENT_VERB && byte <= ' ') || client_response_is_command(client, byte)) {
 			client_verb_end(client);
 			state = byte == '\n' ? CLIENT_REST : client->state;
 		} else if (byte != '\n') {
@@ -421,7 +450,8 @@ static __always_inline void client_byte(struct client_parser *client, const stru
 	switch (state) {
 	case CLIENT_RESPONSE:
 	case CLIENT_INITIAL:
-		client_response_byte(client, byte);
+		if (byte > ' ')
+			client_response_byte(client, byte);
 		break;
 	case CLIENT_MECHANISM:
 		if (byte > ' ') {
@@ -434,10 +464,11 @@ static __always_inline void client_byte(struct client_parser *client, const stru
 	case CLIENT_SIZE:
 		if (byte >= '0' && byte <= '9' && client->number < 1ULL << 60) {
 			client->number = client->number * 10 + byte - '0';
+			client->response_length = 1;
 		} else if (byte > ' ') { /* chunk-size = 1*DIGIT (RFC 3030): anything else is no chunk */
 			client->number = 0;
 			client->state = CLIENT_REST;
-		} else if (client->number > 0) {
+		} else if (client->response_length > 0) {
 			client->state = CLIENT_REST;
 		}
 		break;
@@ -480,12 +511,20 @@ static __always_inline void client_segment_start(struct client_parser *client, c
 		client->state = CLIENT_OPAQUE;
 	/*
 	 * The end of a DATA body may stand in the middle of a long segment, with pipelined commands behind it. The
-	 * server's yes to the message tells that it has come.
+	 * server's yes to the message tells that it has come, unless another DATA is among them.
 	 */
-	if (client_in_body(client) && server->unsolicited != client->unsolicited && server->last_code / 100 == 2) {
+	if (client_in_body(client) && server->unsolicited != client->unsolicited && server->last_code != 354) {
 		client->state = CLIENT_LINE;
 		client->after = COMMAND_OTHER;
 	}
+}
+
+/* The parse cap is reached, in bytes or in the work that they make. */
+static __always_inline void client_give_up(struct client_parser *client)
+{
+	client->facts |= FACT(CLIENT_CAP);
+	client->demands |= DEMAND_CAP;
+	client->state = CLIENT_OPAQUE;
 }
 
 /* Counts bytes against the cap; message content is free. */
@@ -494,11 +533,8 @@ static __always_inline void client_count(struct client_parser *client, __u32 byt
 	if (client_in_body(client))
 		return;
 	client->parsed += bytes;
-	if (client->parsed > CLIENT_CAP_BYTES && client->state != CLIENT_OPAQUE) {
-		client->facts |= FACT(CLIENT_CAP);
-		client->demands |= DEMAND_CAP;
-		client->state = CLIENT_OPAQUE;
-	}
+	if (client->parsed > CLIENT_CAP_BYTES && client->state != CLIENT_OPAQUE)
+		client_give_up(client);
 }
 
 /*

@@ -72,10 +72,13 @@ static __always_inline void server_code(struct server_parser *server, const stru
 		return;
 	/*
 	 * Behind the 220 to STARTTLS nothing may come but TLS. While the client is silent, a 421 is the server's
-	 * own time-out; behind a ClientHello only a positive reply cannot be the server's.
+	 * own time-out; behind a ClientHello only a positive reply cannot be the server's. Once the client has gone
+	 * on in clear, so may the server.
 	 */
+	if (client->after != COMMAND_STARTTLS)
+		return;
 	if (hello ? !server->line_bad && server->code / 100 == 2
-		  : client->after == COMMAND_STARTTLS && client->state == CLIENT_LINE &&
+		  : client->state == CLIENT_LINE &&
 			    (server->line_bad || (server->kind == REPLY_UNSOLICITED && server->code != 421)))
 		server->facts |= FACT(REPLY_INJECTED);
 }
@@ -96,7 +99,7 @@ static __always_inline void server_reply_end(struct server_parser *server)
 			server->facts |= FACT(BANNER_MASKED);
 		return;
 	case REPLY_UNSOLICITED:
-		server->unsolicited++;
+		server->unsolicited += class == 2;
 		return;
 	case COMMAND_EHLO:
 		server->ehlo_code = code;
@@ -182,21 +185,30 @@ static __always_inline void server_line_start(struct server_parser *server, cons
 		server->facts |= FACT(SERVER_PLAIN_REPLY);
 }
 
-static __always_inline void server_tls_record(struct server_parser *server)
+/* An alert behind the handshake is how TLS sessions end, and no failure. */
+static __always_inline void server_alert(struct server_parser *server, const struct client_parser *client)
+{
+	const struct tls_record *record = &server->tls;
+	if (facts_tls_established(client->facts | server->facts))
+		return;
+	server->facts |= FACT(SERVER_ALERT);
+	if (server->alert == TLS_ALERT_NONE)
+		server->alert = record->length == 2 ? record->second : TLS_ALERT_NOT_READABLE;
+}
+
+static __always_inline void server_tls_record(struct server_parser *server, const struct client_parser *client)
 {
 	struct tls_record *record = &server->tls;
 	int hidden_alert = record->type == TLS_DATA && !record->legacy && record->length <= TLS13_ALERT_LENGTH;
 	if (record->type == TLS_CHANGE_CIPHER_SPEC) {
 		record->encrypted = 1;
 	} else if (record->type == TLS_HANDSHAKE) {
-		if (record->encrypted)
+		if (tls_handshake_is_encrypted(record, TLS_SERVER_HELLO))
 			record->legacy = 1;
 		else if (record->first == TLS_SERVER_HELLO)
 			server->facts |= FACT(SERVER_HELLO);
 	} else if (record->type == TLS_ALERT || hidden_alert) {
-		server->facts |= FACT(SERVER_ALERT);
-		if (server->alert == TLS_ALERT_NONE)
-			server->alert = record->length == 2 ? record->second : TLS_ALERT_NOT_READABLE;
+		server_alert(server, client);
 	} else if (record->type == TLS_DATA) {
 		server->facts |= FACT(SERVER_DATA);
 	}
@@ -214,7 +226,7 @@ static __always_inline void server_byte(struct server_parser *server, const stru
 	if (server->in_tls) {
 		enum tls_step step = tls_record_byte(&server->tls, byte);
 		if (step == TLS_RECORD) {
-			server_tls_record(server);
+			server_tls_record(server, client);
 			server->skip = tls_record_rest(&server->tls);
 		}
 		if (step != TLS_INVALID)
@@ -267,13 +279,18 @@ static __always_inline __u32 server_run(struct server_parser *server, const __u8
 	return i;
 }
 
+/* As client_give_up(). */
+static __always_inline void server_give_up(struct server_parser *server)
+{
+	server->facts |= FACT(SERVER_CAP);
+	server->opaque = 1;
+}
+
 static __always_inline void server_count(struct server_parser *server, __u32 bytes)
 {
 	server->parsed += bytes;
-	if (server->parsed > SERVER_CAP_BYTES) {
-		server->facts |= FACT(SERVER_CAP);
-		server->opaque = 1;
-	}
+	if (server->parsed > SERVER_CAP_BYTES)
+		server_give_up(server);
 }
 
 /* As client_skip(). */

@@ -23,6 +23,12 @@ enum tls_handshake_type { TLS_CLIENT_HELLO = 1, TLS_SERVER_HELLO = 2 };
  */
 #define TLS13_ALERT_LENGTH 19
 
+/*
+ * No Finished of TLS 1.2 is longer, with explicit IV, MAC and padding of any cipher suite, and no second hello of
+ * TLS 1.3 (behind a HelloRetryRequest) is shorter, with a session id as all have that send ChangeCipherSpec.
+ */
+#define TLS12_FINISHED_MAX 104
+
 struct tls_record {
 	__u16 length;   /* of the payload */
 	__u8 position;  /* bytes read of header and payload head; 0 between records */
@@ -71,6 +77,15 @@ static __always_inline enum tls_step tls_record_byte(struct tls_record *record, 
 		record->second = byte;
 		return TLS_RECORD;
 	}
+}
+
+/*
+ * Whether a handshake record is encrypted. In TLS 1.3's middlebox compatibility mode the ChangeCipherSpec means
+ * nothing, and a second ClientHello or ServerHello in clear may come behind it (RFC 8446 appendix D.4).
+ */
+static __always_inline int tls_handshake_is_encrypted(const struct tls_record *record, __u8 hello)
+{
+	return record->encrypted && !(record->first == hello && record->length > TLS12_FINISHED_MAX);
 }
 
 /* Bytes of the record that TLS_RECORD was returned for, still to come. Makes ready for the next record. */

@@ -18,10 +18,15 @@ static __always_inline enum verdict verdict_of(__u64 facts, __u32 demands, const
 {
 	if (rule->require == REQUIRE_NONE)
 		return VERDICT_PASS;
+	const __u64 greetings = FACT(EHLO_SENT) | FACT(HELO_SENT) | FACT(LHLO_SENT);
+	__u32 condemned = DEMAND_AUTH | DEMAND_CREDENTIAL | DEMAND_MAIL | DEMAND_CAP; /* raised before TLS only */
+	if ((facts & greetings) == FACT(LHLO_SENT))
+		condemned &= ~(__u32)DEMAND_MAIL; /* LMTP; a credential is one there, too */
+	/* A demand is made by bytes that were read in order, so it stands whatever is missing behind them. */
+	if ((demands & condemned) && !(facts & FACT(MIDWAY)))
+		return VERDICT_BLOCK;
 	if (facts & (FACT(CLIENT_GAP) | FACT(SERVER_GAP) | FACT(MIDWAY)))
 		return rule->unknown == DOUBT_BLOCK ? VERDICT_BLOCK : VERDICT_PASS;
-	if (demands & (DEMAND_AUTH | DEMAND_CREDENTIAL | DEMAND_MAIL | DEMAND_CAP))
-		return VERDICT_BLOCK; /* all of them are raised before TLS only */
 	if ((demands & DEMAND_TLS_DATA) && rule->require == REQUIRE_VERIFIED)
 		return rule->undecided == DOUBT_BLOCK ? VERDICT_BLOCK : VERDICT_PASS;
 	return VERDICT_PASS;
