@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "dialogue_run.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "verdict.h"
+
+/* as in bpf/ */
+#define CHUNK 64
+#define CLIENT_STEPS 4
+#define SERVER_STEPS 8
+#define CHUNKS_MAX 4096
+#define FACTS_TO_TELL (FACT(CREDENTIAL_CLEAR) | FACT(MAIL_CLEAR) | FACT(CLIENT_CAP) | FACT(WOULD_BLOCK))
+
+const struct policy_rule dialogue_run_encrypted = { .require = REQUIRE_ENCRYPTED, .action = ACTION_BLOCK };
+
+void dialogue_run_start(struct dialogue_run *run, bool implicit_tls, uint8_t mode, const struct policy_rule *rule)
+{
+	bool bytewise = run->bytewise;
+	memset(run, 0, sizeof(*run));
+	run->bytewise = bytewise;
+	run->implicit_tls = implicit_tls;
+	run->mode = mode;
+	run->rule = *rule;
+	dialogue_start(&run->client, &run->server, implicit_tls);
+}
+
+static uint32_t client_chunk(struct dialogue_run *run, const uint8_t *bytes, size_t left)
+{
+	struct client_parser *work = &run->work;
+	uint32_t taken = client_skip(work, (uint32_t)left);
+	if (taken)
+		return taken;
+	uint32_t n = left < CHUNK ? (uint32_t)left : CHUNK;
+	uint8_t chunk[CHUNK];
+	memcpy(chunk, bytes, n);
+	taken = run->bytewise ? 0 : client_run(work, chunk, n);
+	for (int i = 0; i < CLIENT_STEPS && taken < n && !work->skip && work->state != CLIENT_OPAQUE; i++)
+		client_byte(work, &run->server, chunk[taken++]);
+	client_count(work, taken);
+	return taken;
+}
+
+static uint32_t server_chunk(struct dialogue_run *run, const uint8_t *bytes, size_t left)
+{
+	struct server_parser *server = &run->server;
+	uint32_t taken = server_skip(server, (uint32_t)left);
+	if (taken)
+		return taken;
+	uint32_t n = left < CHUNK ? (uint32_t)left : CHUNK;
+	uint8_t chunk[CHUNK];
+	memcpy(chunk, bytes, n);
+	taken = run->bytewise ? 0 : server_run(server, chunk, n);
+	for (int i = 0; i < SERVER_STEPS && taken < n && !server->skip && !server->opaque; i++)
+		server_byte(server, &run->client, chunk[taken++]);
+	server_count(server, taken);
+	return taken;
+}
+
+static bool is_condemned(struct dialogue_run *run)
+{
+	uint64_t facts = run->work.facts | run->server.facts;
+	if (verdict_of(facts, run->work.demands, &run->rule) == VERDICT_PASS)
+		return false;
+	if (verdict_is_enforced(&run->rule, run->mode))
+		return true;
+	run->work.facts |= FACT(WOULD_BLOCK);
+	return false;
+}
+
+static void commit(struct dialogue_run *run)
+{
+	uint64_t new_facts = run->work.facts & ~run->client.facts;
+	uint32_t demands = run->work.demands;
+	run->client = run->work;
+	if ((new_facts & FACTS_TO_TELL) || ((demands & DEMAND_AUTH) && (run->client.facts & FACT(CREDENTIAL_CLEAR))))
+		run->progress++;
+}
+
+bool dialogue_run_client(struct dialogue_run *run, const uint8_t *bytes, size_t length)
+{
+	size_t offset = 0;
+	if (run->blocked)
+		return false;
+	if (facts_tls_established(run->client.facts | run->server.facts)) {
+		run->progress += !run->settled;
+		run->settled = true;
+		return true;
+	}
+	run->work = run->client;
+	client_segment_start(&run->work, &run->server);
+	for (int i = 0; i < CHUNKS_MAX && offset < length; i++)
+		offset += client_chunk(run, bytes + offset, length - offset);
+	if (offset < length)
+		client_give_up(&run->work);
+	if (!is_condemned(run)) {
+		commit(run);
+		return true;
+	}
+	run->stopped = run->work.facts & ~run->client.facts;
+	run->client = run->work;
+	run->client.facts |= FACT(BLOCKED);
+	run->blocked = true;
+	return false;
+}
+
+void dialogue_run_server(struct dialogue_run *run, const uint8_t *bytes, size_t length)
+{
+	size_t offset = 0;
+	if (run->settled || run->server.opaque)
+		return;
+	for (int i = 0; i < CHUNKS_MAX && offset < length; i++)
+		offset += server_chunk(run, bytes + offset, length - offset);
+	if (offset < length)
+		server_give_up(&run->server);
+}
+
+static bool play_piece(struct dialogue_run *run, enum vector_side side, const uint8_t *bytes, size_t length)
+{
+	if (side == VECTOR_CLIENT)
+		return length == 0 || dialogue_run_client(run, bytes, length);
+	dialogue_run_server(run, bytes, length);
+	return true;
+}
+
+static bool play(struct dialogue_run *run, enum vector_side side, const uint8_t *bytes, size_t length, size_t first,
+		 size_t piece)
+{
+	if (!play_piece(run, side, bytes, first))
+		return false;
+	for (size_t at = first; at < length; at += piece) {
+		size_t size = length - at < piece ? length - at : piece;
+		if (!play_piece(run, side, bytes + at, size))
+			return false;
+	}
+	return true;
+}
+
+unsigned dialogue_run_vector(struct dialogue_run *run, const struct vector *vector, uint8_t mode,
+			     const struct policy_rule *rule, const struct dialogue_cut *cut)
+{
+	static uint8_t segment[VECTOR_SEGMENT_MAX];
+	unsigned count = vector_steps(vector);
+	dialogue_run_start(run, vector->implicit_tls, mode, rule);
+	for (unsigned i = 0; i < count; i++) {
+		enum vector_side side = vector->steps[i].side;
+		size_t length = vector_segment(&vector->steps[i], segment);
+		size_t first = cut && !cut->every_byte && cut->step == (int)i ? cut->at : 0;
+		bool passed = play(run, side, segment, length, first, cut && cut->every_byte ? 1 : length);
+		if (!passed)
+			return i + 1;
+	}
+	return 0;
+}
+
+struct flow_event dialogue_run_event(const struct dialogue_run *run, enum event_reason reason)
+{
+	struct flow_event event = {
+		.flow_id = 1,
+		.facts = run->client.facts | run->server.facts,
+		.stopped = run->stopped,
+		.sequence = 1,
+		.server_port = run->implicit_tls ? 465 : 25,
+		.greeting_code = run->server.greeting_code,
+		.ehlo_code = run->server.ehlo_code,
+		.starttls_code = run->server.starttls_code,
+		.auth_code = run->server.auth_code,
+		.reason = (uint8_t)reason,
+		.require = run->rule.require,
+		.implicit_tls = run->implicit_tls,
+		.client_alert = run->client.alert,
+		.server_alert = run->server.alert,
+		.starttls_anonymous = run->client.anonymoustls,
+	};
+	memcpy(event.mechanism, run->client.mechanism, sizeof(event.mechanism));
+	if (run->client.account_known)
+		memcpy(event.account, run->client.account, sizeof(event.account));
+	memcpy(event.server_name, run->server.name, sizeof(event.server_name));
+	return event;
+}
