@@ -243,11 +243,27 @@ static bool complain_syntax(const struct config_text *text, const yaml_parser_t 
 	return complain(text, parser->problem_mark, "", "", problem, "");
 }
 
+static bool has_anchor(const yaml_event_t *event)
+{
+	switch (event->type) {
+	case YAML_ALIAS_EVENT:
+		return true;
+	case YAML_SCALAR_EVENT:
+		return event->data.scalar.anchor != NULL;
+	case YAML_SEQUENCE_START_EVENT:
+		return event->data.sequence_start.anchor != NULL;
+	case YAML_MAPPING_START_EVENT:
+		return event->data.mapping_start.anchor != NULL;
+	default:
+		return false;
+	}
+}
+
 /* Aliases can make a small file a huge one, and libcyaml reads the first document only: neither is for us. */
 static bool check_event(const struct config_text *text, const yaml_event_t *event, unsigned *documents)
 {
-	if (event->type == YAML_ALIAS_EVENT)
-		return complain(text, event->start_mark, "", "", "YAML aliases are not supported", "the value itself");
+	if (has_anchor(event))
+		return complain(text, event->start_mark, "", "", "YAML anchors and aliases are not supported", "the value itself");
 	if (event->type == YAML_DOCUMENT_START_EVENT && ++*documents > 1)
 		return complain(text, event->start_mark, "", "", "a second YAML document begins here", "one");
 	return true;
