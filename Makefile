@@ -142,6 +142,7 @@ clean:
 	rm -rf $(BUILD)
 
 include tests/tests.mk
+include tests/bpf.mk
 include tests/e2e.mk
 include tests/vm.mk
 include tools/bench/bench.mk
