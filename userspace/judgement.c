@@ -21,6 +21,7 @@ struct view {
 	bool mail_sent, mail_stopped;
 	bool went_on; /* the client went on in clear, or tried to */
 	bool final;   /* what has not happened by now will not */
+	bool lmtp;    /* not SMTP: only a credential counts */
 };
 
 static bool has(const struct view *view, uint64_t facts)
@@ -44,6 +45,9 @@ static struct view view_of(const struct flow_event *event)
 		.mail_sent = (sent & FACT(MAIL_CLEAR)) != 0,
 		.mail_stopped = (event->stopped & FACT(MAIL_CLEAR)) != 0,
 	};
+	view.lmtp = (event->facts & (FACT(LHLO_SENT) | FACT(EHLO_SENT) | FACT(HELO_SENT))) == FACT(LHLO_SENT);
+	if (view.lmtp)
+		view.mail_sent = view.mail_stopped = false;
 	view.doubt = !view.established && (event->facts & FACTS_DOUBT);
 	view.went_on = view.auth_sent || view.mail_sent || view.auth_stopped || view.mail_stopped ||
 		       (event->facts & FACT(CLIENT_CAP));
@@ -98,6 +102,8 @@ static enum outcome outcome_of(const struct view *view, const char **unknown_rea
 		*unknown_reason = doubt_reason(view);
 	else if (!view->closed)
 		*unknown_reason = "open";
+	else if (view->lmtp && !HAS(CLIENT_HELLO))
+		*unknown_reason = "lmtp";
 	else if (HAS(CLIENT_HELLO))
 		return OUTCOME_FAILED;
 	else if (was_denied_tls(view))
@@ -157,11 +163,13 @@ static void find_offer(const struct view *view, struct judgement *judgement)
 static void find_request(const struct view *view, struct judgement *judgement)
 {
 	enum severity severity = view->went_on ? SEVERITY_ERROR : SEVERITY_WARNING;
-	if (HAS(STARTTLS_REFUSED) && !view->established)
+	if (HAS(STARTTLS_REFUSED) && !view->established && view->final)
 		find(judgement, FINDING_STARTTLS_REFUSED, severity);
 	if (HAS(STARTTLS_BAD_REPLY))
 		find(judgement, FINDING_STARTTLS_BAD_REPLY, view->established ? SEVERITY_NOTICE : severity);
-	if (HAS(STARTTLS_ASKED) && view->event->starttls_code == 0 && view->final && !HAS(CLIENT_HELLO))
+	/* a client that did not wait for the answer may go on before it comes */
+	if (HAS(STARTTLS_ASKED) && view->event->starttls_code == 0 && !HAS(CLIENT_HELLO) &&
+	    (view->closed || (view->went_on && !HAS(COMMAND_INJECTED))))
 		find(judgement, FINDING_STARTTLS_UNANSWERED, severity);
 	if (HAS(REPLY_INJECTED))
 		find(judgement, FINDING_REPLY_INJECTION, SEVERITY_ERROR);
@@ -184,7 +192,8 @@ static bool handshake_failed(const struct view *view)
 static void find_handshake(const struct view *view, struct judgement *judgement)
 {
 	enum severity severity = view->went_on ? SEVERITY_ERROR : SEVERITY_WARNING;
-	if (HAS(STARTTLS_ACCEPTED) && !HAS(CLIENT_HELLO) && view->final)
+	if (HAS(STARTTLS_ACCEPTED) && !HAS(CLIENT_HELLO) &&
+	    (view->closed || (view->went_on && HAS(PLAIN_AFTER_STARTTLS))))
 		find(judgement, FINDING_TLS_NOT_STARTED, HAS(PLAIN_AFTER_STARTTLS) ? severity : SEVERITY_NOTICE);
 	if (handshake_failed(view))
 		find(judgement, FINDING_TLS_HANDSHAKE_FAILED, severity);
@@ -227,7 +236,7 @@ void judge(const struct flow_event *event, struct judgement *judgement)
 	judgement->outcome = outcome_of(&view, &judgement->unknown_reason);
 	/* What the client had sent before a gap is certain; all else may look as it does because of the gap. */
 	find_auth(&view, judgement);
-	if (!view.doubt) {
+	if (!view.doubt && !view.lmtp) {
 		find_offer(&view, judgement);
 		find_request(&view, judgement);
 		find_handshake(&view, judgement);
