@@ -126,8 +126,9 @@ $(BUILD)/userspace/%.o: userspace/%.c | needs
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
-# Only kernel.c sees the BPF object; its generated header is not held to our warnings.
-$(BUILD)/userspace/kernel.o: $(BUILD)/smtpward.skel.h
+# Only these see the BPF object.
+KERNEL := kernel kernel_policy kernel_pins
+$(KERNEL:%=$(BUILD)/userspace/%.o): $(BUILD)/smtpward.skel.h
 
 $(BUILD)/smtpward.bpf.o: bpf/smtpward.bpf.c | needs
 	$(call say,BPF,$<)

@@ -73,7 +73,7 @@ struct {
 	__type(value, struct flow);
 } flows SEC(".maps");
 
-/* 2 MiB: 5,000 events; the agent maps it twice. */
+/* 2 MiB: 6,000 events; the agent maps it twice. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 2 * 1024 * 1024);

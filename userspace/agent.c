@@ -148,6 +148,13 @@ static void end_blocked_flow(struct agent *agent, const struct flow_event *event
 		agent->counts.destroy_failed++;
 }
 
+/* A handshake that failed, or a STARTTLS that led to none: what comes next to this server in clear is its fallback. */
+static bool tls_was_tried_in_vain(const struct session *session)
+{
+	enum outcome outcome = session->judgement.outcome;
+	return outcome == OUTCOME_FAILED || (outcome == OUTCOME_REFUSED && (session->last.facts & FACT(STARTTLS_ASKED)));
+}
+
 static void take_event(void *context, const struct flow_event *event)
 {
 	struct agent *agent = context;
@@ -165,7 +172,7 @@ static void take_event(void *context, const struct flow_event *event)
 	raise_new_findings(agent, session);
 	if (event->reason == EVENT_CLOSED) {
 		count_closed(agent, session);
-		if (session->judgement.outcome == OUTCOME_FAILED)
+		if (tls_was_tried_in_vain(session))
 			history_tls_failed(agent->history, session, monotonic_now());
 	}
 	control_publish_session(agent->control, session);

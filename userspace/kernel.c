@@ -1,49 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include <cap-ng.h>
-#include <dirent.h>
 #include <errno.h>
-#include <linux/magic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
-
 #include "cgroup.h"
-#include "kernel.h"
+#include "kernel_object.h"
 #include "sock_destroy.h"
-
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wconversion"
-#pragma GCC diagnostic ignored "-Wsign-conversion"
-#include "smtpward.skel.h"
-#pragma GCC diagnostic pop
-
-#define BPFFS "/sys/fs/bpf"
-#define HOOKS 5
-
-struct kernel {
-	struct smtpward_bpf *bpf;
-	struct ring_buffer *ring;
-	struct cgroup *cgroup;
-	struct sock_destroyer *destroyer;
-	struct bpf_link *links[HOOKS];
-	struct kernel_hook hooks[HOOKS];
-	struct settings settings;
-	char pin_path[128];
-	const unsigned long *consumer_position, *producer_position; /* pages of the ring */
-	void (*take)(void *context, const struct flow_event *event);
-	void *take_context;
-};
 
 static void say(struct kernel_problem *problem, int exit_code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -109,161 +78,6 @@ static void explain_load_failure(int error, struct kernel_problem *problem)
 	say(problem, EX_UNAVAILABLE, "the BPF object does not load: %s (smtpward needs Linux 5.10 or later)", strerror(error));
 }
 
-/* ---- maps ------------------------------------------------------------------------------------------------- */
-
-static int write_settings(struct kernel *kernel)
-{
-	__u32 zero = 0;
-	return bpf_map_update_elem(bpf_map__fd(kernel->bpf->maps.settings), &zero, &kernel->settings, BPF_ANY) ? -errno : 0;
-}
-
-static int write_ports(struct kernel *kernel, const struct config *config)
-{
-	for (unsigned i = 0; i < config->port_count; i++) {
-		__u16 port = config->ports[i].number;
-		__u8 kind = config->ports[i].implicit_tls ? PORT_IMPLICIT_TLS : PORT_STARTTLS;
-		if (bpf_map_update_elem(bpf_map__fd(kernel->bpf->maps.ports), &port, &kind, BPF_ANY))
-			return -errno;
-	}
-	return 0;
-}
-
-/* The rule's key, with the scope of its cgroup filled in. False: the cgroup is not there (yet). */
-static bool rule_key(const struct kernel *kernel, const struct config_rule *rule, struct policy_key *key)
-{
-	*key = rule->key;
-	if (!rule->cgroup)
-		return true;
-	uint64_t scope = POLICY_SCOPE_CGROUP(cgroup_id_of(kernel->cgroup, rule->cgroup));
-	key->scope_high = (__u32)(scope >> 32);
-	key->scope_low = (__u32)scope;
-	return scope != 0;
-}
-
-static bool rule_holds(const struct config_rule *rule, int64_t now)
-{
-	return rule->until == 0 || now < rule->until;
-}
-
-static bool is_wanted(const struct kernel *kernel, const struct config *config, int64_t now, const struct policy_key *key)
-{
-	struct policy_key wanted;
-	for (unsigned i = 0; i < config->rule_count; i++) {
-		if (rule_holds(&config->rules[i], now) && rule_key(kernel, &config->rules[i], &wanted) &&
-		    memcmp(&wanted, key, sizeof(wanted)) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* What the map holds beyond config's rules goes, once those are in: no flow is without a rule meanwhile. */
-static void delete_other_rules(struct kernel *kernel, const struct config *config, int64_t now)
-{
-	int map = bpf_map__fd(kernel->bpf->maps.rules);
-	struct policy_key doomed[64];
-	unsigned count;
-	do {
-		struct policy_key key, *previous = NULL;
-		count = 0;
-		while (count < 64 && bpf_map_get_next_key(map, previous, &key) == 0) {
-			previous = &key;
-			if (!is_wanted(kernel, config, now, &key))
-				doomed[count++] = key;
-		}
-		for (unsigned i = 0; i < count; i++)
-			bpf_map_delete_elem(map, &doomed[i]);
-	} while (count == 64);
-}
-
-int kernel_set_policy(struct kernel *kernel, const struct config *config, int64_t now)
-{
-	struct settings *settings = &kernel->settings;
-	settings->fallback = config->default_rule;
-	settings->has_user_rules = settings->has_cgroup_rules = 0;
-	for (unsigned i = 0; i < config->rule_count; i++) {
-		const struct config_rule *rule = &config->rules[i];
-		struct policy_key key;
-		struct policy_entry entry = { .rule = rule->rule,
-					      .address_bits = rule->key.prefix_length - POLICY_KEY_FIXED_BITS };
-		if (!rule_holds(rule, now) || !rule_key(kernel, rule, &key))
-			continue;
-		settings->has_user_rules |= rule->user != NULL;
-		settings->has_cgroup_rules |= rule->cgroup != NULL;
-		if (bpf_map_update_elem(bpf_map__fd(kernel->bpf->maps.rules), &key, &entry, BPF_ANY))
-			return -errno;
-	}
-	delete_other_rules(kernel, config, now);
-	return write_settings(kernel);
-}
-
-/* ---- pins: in block mode the kernel goes on without an agent ---------------------------------------------- */
-
-static bool bpffs_is_there(void)
-{
-	struct statfs status;
-	if (statfs(BPFFS, &status) == 0 && status.f_type == BPF_FS_MAGIC)
-		return true;
-	return mount("bpffs", BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") == 0;
-}
-
-/* Removes every link pinned for this attach point, an earlier agent's too; those that nobody else holds detach. */
-static void unpin(struct kernel *kernel)
-{
-	char path[sizeof(kernel->pin_path) + 256];
-	DIR *directory = opendir(kernel->pin_path);
-	if (!directory)
-		return;
-	for (struct dirent *entry; (entry = readdir(directory));) {
-		if (entry->d_name[0] == '.')
-			continue;
-		snprintf(path, sizeof(path), "%s/%s", kernel->pin_path, entry->d_name);
-		unlink(path);
-	}
-	closedir(directory);
-	rmdir(kernel->pin_path);
-	rmdir(BPFFS "/smtpward");
-}
-
-static int pin(struct kernel *kernel)
-{
-	char path[sizeof(kernel->pin_path) + 64];
-	if (!bpffs_is_there())
-		return -errno;
-	if ((mkdir(BPFFS "/smtpward", 0700) && errno != EEXIST) || (mkdir(kernel->pin_path, 0700) && errno != EEXIST))
-		return -errno;
-	for (unsigned i = 0; i < HOOKS; i++) {
-		snprintf(path, sizeof(path), "%s/%s", kernel->pin_path, strrchr(kernel->hooks[i].name, '/') + 1);
-		int error = bpf_link__pin(kernel->links[i], path);
-		if (error)
-			return error;
-	}
-	return 0;
-}
-
-int kernel_set_mode(struct kernel *kernel, enum policy_mode mode)
-{
-	int error = 0;
-	if (mode == MODE_BLOCK && kernel->settings.mode != MODE_BLOCK) {
-		unpin(kernel);
-		error = pin(kernel);
-	} else if (mode == MODE_MONITOR) {
-		unpin(kernel);
-		for (unsigned i = 0; i < HOOKS; i++)
-			bpf_link__unpin(kernel->links[i]); /* so that libbpf forgets the path */
-	}
-	if (error) {
-		unpin(kernel);
-		return error;
-	}
-	kernel->settings.mode = (__u8)mode;
-	return write_settings(kernel);
-}
-
-enum policy_mode kernel_mode(const struct kernel *kernel)
-{
-	return (enum policy_mode)kernel->settings.mode;
-}
-
 /* ---- open and close --------------------------------------------------------------------------------------- */
 
 static int quiet(enum libbpf_print_level level, const char *format, va_list arguments)
@@ -300,13 +114,15 @@ static bool load(struct kernel *kernel, const struct config *config, struct kern
 		say(problem, EX_SOFTWARE, "the BPF object cannot be read: %s", strerror(errno));
 		return false;
 	}
+	kernel_pins_adopt_maps(kernel);
 	int error = smtpward_bpf__load(kernel->bpf);
 	if (error) {
 		explain_load_failure(-error, problem);
 		return false;
 	}
 	kernel->settings.agent_pid = (__u32)getpid();
-	error = write_ports(kernel, config);
+	kernel->settings.mode = (__u8)config->mode; /* at once: the maps may be those of hooks that are at work */
+	error = kernel_write_ports(kernel, config);
 	if (!error)
 		error = kernel_set_policy(kernel, config, time(NULL));
 	if (error) {
@@ -325,19 +141,27 @@ static bool load(struct kernel *kernel, const struct config *config, struct kern
 /* Bytes first, connect last: the first flow that is followed is followed from its first byte. */
 static bool attach(struct kernel *kernel, struct kernel_problem *problem)
 {
-	struct bpf_program *programs[HOOKS] = {
-		kernel->bpf->progs.smtpward_ingress,  kernel->bpf->progs.smtpward_egress,   kernel->bpf->progs.smtpward_sockops,
-		kernel->bpf->progs.smtpward_connect6, kernel->bpf->progs.smtpward_connect4,
+	const struct {
+		const char *name;
+		enum bpf_attach_type type;
+		const struct bpf_program *program;
+	} hooks[HOOKS] = {
+		{ "cgroup/ingress", BPF_CGROUP_INET_INGRESS, kernel->bpf->progs.smtpward_ingress },
+		{ "cgroup/egress", BPF_CGROUP_INET_EGRESS, kernel->bpf->progs.smtpward_egress },
+		{ "cgroup/sockops", BPF_CGROUP_SOCK_OPS, kernel->bpf->progs.smtpward_sockops },
+		{ "cgroup/connect6", BPF_CGROUP_INET6_CONNECT, kernel->bpf->progs.smtpward_connect6 },
+		{ "cgroup/connect4", BPF_CGROUP_INET4_CONNECT, kernel->bpf->progs.smtpward_connect4 },
 	};
-	static const char *const names[HOOKS] = { "cgroup/ingress", "cgroup/egress", "cgroup/sockops", "cgroup/connect6",
-						  "cgroup/connect4" };
 	for (unsigned i = 0; i < HOOKS; i++)
-		kernel->hooks[i].name = names[i];
+		kernel->hooks[i].name = hooks[i].name;
 	for (unsigned i = 0; i < HOOKS; i++) {
-		kernel->links[i] = bpf_program__attach_cgroup(programs[i], cgroup_fd(kernel->cgroup));
-		if (!kernel->links[i]) {
+		int program = bpf_program__fd(hooks[i].program);
+		kernel->links[i] = kernel_pins_adopt_link(kernel, hooks[i].name, program);
+		if (kernel->links[i] < 0)
+			kernel->links[i] = bpf_link_create(program, cgroup_fd(kernel->cgroup), hooks[i].type, NULL);
+		if (kernel->links[i] < 0) {
 			snprintf(kernel->hooks[i].error, sizeof(kernel->hooks[i].error), "%s", strerror(errno));
-			say(problem, EX_UNAVAILABLE, "%s cannot be attached to %s: %s", names[i],
+			say(problem, EX_UNAVAILABLE, "%s cannot be attached to %s: %s", hooks[i].name,
 			    cgroup_attach_path(kernel->cgroup), strerror(errno));
 			return false;
 		}
@@ -346,24 +170,42 @@ static bool attach(struct kernel *kernel, struct kernel_problem *problem)
 	return true;
 }
 
+int kernel_set_mode(struct kernel *kernel, enum policy_mode mode)
+{
+	if (mode == MODE_BLOCK && !kernel->pinned) {
+		kernel_unpin(kernel); /* what an older agent has left; ours is attached by now */
+		int error = kernel_pin(kernel);
+		if (error)
+			return error;
+	} else if (mode == MODE_MONITOR) {
+		kernel_unpin(kernel);
+	}
+	kernel->settings.mode = (__u8)mode;
+	return kernel_write_settings(kernel);
+}
+
+enum policy_mode kernel_mode(const struct kernel *kernel)
+{
+	return (enum policy_mode)kernel->settings.mode;
+}
+
 struct kernel *kernel_open(const struct config *config, struct kernel_problem *problem)
 {
 	struct kernel *kernel = calloc(1, sizeof(*kernel));
 	if (!kernel)
 		return NULL;
+	memset(kernel->links, -1, sizeof(kernel->links));
 	problem->exit_code = config->cgroup ? EX_CONFIG : EX_UNAVAILABLE;
 	kernel->cgroup = cgroup_open(config->cgroup, problem->text, sizeof(problem->text));
 	if (!kernel->cgroup)
 		goto failed;
-	snprintf(kernel->pin_path, sizeof(kernel->pin_path), BPFFS "/smtpward/%llu",
-		 (unsigned long long)cgroup_id(kernel->cgroup));
+	kernel_pins_place(kernel);
 	kernel->destroyer = sock_destroyer_new();
 	if (!kernel->destroyer || !load(kernel, config, problem) || !attach(kernel, problem))
 		goto failed;
-	unpin(kernel); /* of an agent that was killed; ours is attached by now */
 	int error = kernel_set_mode(kernel, config->mode);
 	if (error) {
-		say(problem, EX_OSERR, "the hooks cannot be pinned below " BPFFS ": %s", strerror(-error));
+		say(problem, EX_OSERR, "the hooks cannot be pinned at %s: %s", kernel->pin_path, strerror(-error));
 		goto failed;
 	}
 	return kernel;
@@ -378,9 +220,11 @@ void kernel_close(struct kernel *kernel, bool leave)
 	if (!kernel)
 		return;
 	if (!leave && kernel->pin_path[0] && kernel->hooks[HOOKS - 1].attached)
-		unpin(kernel);
-	for (unsigned i = 0; i < HOOKS; i++)
-		bpf_link__destroy(kernel->links[i]);
+		kernel_unpin(kernel);
+	for (unsigned i = 0; i < HOOKS; i++) {
+		if (kernel->links[i] >= 0)
+			close(kernel->links[i]);
+	}
 	if (kernel->consumer_position)
 		munmap((void *)kernel->consumer_position, page);
 	if (kernel->producer_position)

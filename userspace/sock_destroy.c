@@ -102,7 +102,7 @@ static struct netns *slot_for(struct sock_destroyer *destroyer, ino_t inode)
 	return oldest;
 }
 
-/* The namespace behind path ("/proc/PID/ns/net"), or NULL. */
+/* The namespace behind path ("/proc/PID/ns/net"), or NULL with errno. */
 static struct netns *netns_of(struct sock_destroyer *destroyer, const char *path)
 {
 	struct stat status;
@@ -121,6 +121,7 @@ static struct netns *netns_of(struct sock_destroyer *destroyer, const char *path
 			pthread_join(thread, NULL);
 		if (opening.socket_fd < 0) {
 			close(fd);
+			errno = -opening.socket_fd;
 			return NULL;
 		}
 		netns->fd = opening.socket_fd;
@@ -181,7 +182,7 @@ static int destroy_in(struct netns *netns, const struct flow_event *event)
 static int destroy_anywhere(struct sock_destroyer *destroyer, const struct flow_event *event)
 {
 	char path[64];
-	unsigned looked = 0;
+	unsigned looked = 0, closed = 0;
 	int result = -ENOENT;
 	DIR *proc = opendir("/proc");
 	if (!proc)
@@ -192,11 +193,12 @@ static int destroy_anywhere(struct sock_destroyer *destroyer, const struct flow_
 		snprintf(path, sizeof(path), "/proc/%.20s/ns/net", entry->d_name);
 		struct netns *netns = netns_of(destroyer, path);
 		looked++;
+		closed += !netns && errno != ENOENT;
 		if (netns && (!event->netns_cookie || !netns->cookie || netns->cookie == event->netns_cookie))
 			result = destroy_in(netns, event);
 	}
 	closedir(proc);
-	return result;
+	return result == -ENOENT && closed ? -EPERM : result; /* it may be in one that we may not enter */
 }
 
 int sock_destroy(struct sock_destroyer *destroyer, const struct flow_event *event)

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the parts of kernel.h share: the loaded object, its attachment and its pins. Nobody else includes this. */
+#ifndef SMTPWARD_KERNEL_OBJECT_H
+#define SMTPWARD_KERNEL_OBJECT_H
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "kernel.h"
+
+/* The generated header is not held to our warnings. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+#include "smtpward.skel.h"
+#pragma GCC diagnostic pop
+
+struct cgroup;
+
+#define HOOKS 5
+
+struct kernel {
+	struct smtpward_bpf *bpf;
+	struct ring_buffer *ring;
+	struct cgroup *cgroup;
+	struct sock_destroyer *destroyer;
+	int links[HOOKS]; /* descriptors; -1: not attached */
+	struct kernel_hook hooks[HOOKS];
+	struct settings settings;
+	char pin_path[128];
+	bool pinned; /* the pins below pin_path are ours */
+	const unsigned long *consumer_position, *producer_position; /* pages of the ring */
+	void (*take)(void *context, const struct flow_event *event);
+	void *take_context;
+};
+
+/* kernel_policy.c: write the port map; write settings. Return 0 or a negative errno. */
+int kernel_write_ports(struct kernel *kernel, const struct config *config);
+int kernel_write_settings(struct kernel *kernel);
+
+/* kernel_pins.c. Where the pins of this attach point are. */
+void kernel_pins_place(struct kernel *kernel);
+/* Before the object is loaded: takes over the maps of an agent that was killed, if they are there and alike. */
+void kernel_pins_adopt_maps(struct kernel *kernel);
+/* The pinned link of a hook, now running program; or -1. */
+int kernel_pins_adopt_link(const struct kernel *kernel, const char *hook, int program);
+/* Pins maps and links. Returns 0 or a negative errno; then nothing is pinned. */
+int kernel_pin(struct kernel *kernel);
+/* Removes all pins of this attach point, an earlier agent's too. What nobody else holds is detached. */
+void kernel_unpin(struct kernel *kernel);
+
+#endif
