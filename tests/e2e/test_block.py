@@ -4,6 +4,7 @@ import base64
 import json
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -15,7 +16,6 @@ from harness.programs import BODY, PASSWORD, PROGRAMS, PYTHON, SENDER, SUBJECT, 
 PLAIN = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode())
 SECRETS = (PASSWORD, PLAIN, base64.b64encode(PASSWORD.encode()), base64.b64encode(USER.encode()))
 ENVELOPE = (SENDER, "MAIL", "RCPT", SUBJECT, BODY)
-
 
 
 def assert_destroyed(server):
@@ -207,6 +207,30 @@ def test_restarted_agent_goes_on(lab, serve, watch):
     result = programs.raw(lab, "192.0.2.2", 25, raw_mail())
     assert result.report["error"] == "ECONNABORTED", result.report
     server.assert_nothing(SENDER, "MAIL")
+    assert agent.session()["outcome"] == "blocked"
+
+
+@pytest.mark.parametrize("delay", [0, 0.1, 0.25])
+def test_flow_outlives_its_agent(lab, serve, watch, delay):
+    """A connection opened under one agent, which is killed; the command comes while the next one starts, or later."""
+    server = serve("strip")
+    agent = watch(mode="block")
+    here, go_on = lab.scratch / "here", lab.scratch / "go-on"
+    for path in (here, go_on):
+        path.unlink(missing_ok=True)
+    steps = [["expect", "220"], ["send", "EHLO x\r\n"], ["expect", "250 "], ["touch", str(here)], ["await", str(go_on)]]
+    child = lab.start("client", [PYTHON, CLIENTS / "raw.py", "192.0.2.2", "25", json.dumps(steps + raw_mail()[3:])],
+                      watched=True, stdout=subprocess.PIPE, text=True)
+    wait_until(here.exists, "the client greeted")
+    agent.signal(signal.SIGKILL)
+    agent.process.wait()
+    agent.start(wait=False)
+    time.sleep(delay)
+    go_on.touch()
+    report = json.loads(child.communicate(timeout=30)[0])
+    assert report["error"] in ("ECONNABORTED", "ETIMEDOUT"), report
+    server.assert_nothing(SENDER, "MAIL")
+    wait_until(agent._answers, "the agent answers")
     assert agent.session()["outcome"] == "blocked"
 
 
