@@ -1,26 +1,36 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""A mail server that offers no STARTTLS, and a client that does not mind. As a program: the client, whose report is a
-line of JSON."""
+"""Mail servers, and a client that speaks in clear unless told otherwise. As a program: the client, whose report is a line
+of JSON."""
 import base64
 import errno
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 
 PASSWORD = "sesame-secret"
-MESSAGE = "Subject: greetings\r\n\r\nAUTH in a message is text.\r\n.\r\n"
+MESSAGE = "Subject: greetings\r\n\r\nAUTH in a message is text.\r\n"
+LARGE = 1_000_000  # bytes, of a message in many segments, which segmentation offload makes long
+IPPROTO_MPTCP = 262
 
 
 class Server:
     """Listens on every address; lines holds (address it was reached at, line) of all that came."""
-    port = 587
 
-    def __init__(self):
+    def __init__(self, port, starttls=False, mptcp=False):
+        self.port = port
         self.lines = []
-        listener = socket.create_server(("::", self.port), family=socket.AF_INET6, dualstack_ipv6=True)
+        self.context = None
+        if starttls:
+            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.context.load_cert_chain("/tls/server.pem", "/tls/server.key")
+        listener = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, IPPROTO_MPTCP if mptcp else 0)
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listener.bind(("::", port))
+        listener.listen(16)
         threading.Thread(target=self.accept, args=(listener,), daemon=True).start()
 
     def accept(self, listener):
@@ -30,64 +40,94 @@ class Server:
 
     def serve(self, connection):
         address = connection.getsockname()[0].removeprefix("::ffff:")
-        replies = {"EHLO": "250-mx.test\r\n250-PIPELINING\r\n250 AUTH PLAIN", "AUTH": "235 welcome", "DATA": "354 go on",
-                   "QUIT": "221 bye"}
-        content = False
         try:
             connection.sendall(b"220 mx.test ESMTP\r\n")
-            for line in connection.makefile("r", encoding="latin-1", newline="\n"):
-                self.lines.append((address, line.rstrip("\r\n")))
-                verb = line[:4].upper()
-                if content and line != ".\r\n":
-                    continue
-                content = verb == "DATA"
-                connection.sendall(replies.get(verb, "250 fine").encode() + b"\r\n")
-                if verb == "QUIT":
-                    break
+            if self.converse(connection, address, self.context is not None) == "STAR":
+                connection = self.context.wrap_socket(connection, server_side=True)
+                self.converse(connection, address, False)
         except OSError:
             pass
         connection.close()
+
+    def converse(self, connection, address, starttls):
+        """Until QUIT or STARTTLS; returns that verb."""
+        replies = {"EHLO": "250-mx.test\r\n250-PIPELINING\r\n" + starttls * "250-STARTTLS\r\n" + "250 AUTH PLAIN",
+                   "AUTH": "235 welcome", "DATA": "354 go on", "QUIT": "221 bye", "STAR": "220 go on"}
+        content = False
+        for line in connection.makefile("r", encoding="latin-1", newline="\n"):
+            verb = line[:4].upper()
+            if content and line != ".\r\n":
+                continue
+            self.lines.append((address, line.rstrip("\r\n")))
+            content = verb == "DATA"
+            connection.sendall(replies.get(verb, "250 fine").encode() + b"\r\n")
+            if verb in ("QUIT", "STAR"):
+                return verb
+        return None
 
     def saw(self, verb, address=None, since=0):
         return any(line.upper().startswith(verb) and address in (None, at) for at, line in self.lines[since:])
 
 
-def dialogue(client, login):
-    """Says what there is to say; returns the last reply. With a reader of bytes, since an error must come as it is."""
-    token = base64.b64encode(f"\0alice\0{PASSWORD}".encode()).decode()
-    commands = ["EHLO client.test", f"AUTH PLAIN {token}", "MAIL FROM:<a@client.test>", "RCPT TO:<b@mx.test>", "DATA",
-                MESSAGE[:-2], "QUIT"]
-    if not login:
-        del commands[1]
-    reply = client.recv(4096)
+def say(client, commands):
+    """Says one thing after the other; returns the last reply."""
+    reply = b""
     for command in commands:
         client.sendall(command.encode() + b"\r\n")
         reply = client.recv(4096)
         if not reply:
-            return "closed by the server"
+            raise OSError("closed by the server")
     return reply.decode(errors="replace").strip()
 
 
-def converse(address, port, login):
+def dialogue(client, how):
+    token = base64.b64encode(f"\0alice\0{PASSWORD}".encode()).decode()
+    message = MESSAGE + ("x" * 70 + "\r\n") * (LARGE // 72 if "large" in how else 0)
+    client.recv(4096)
+    say(client, ["EHLO client.test"])
+    if "starttls" in how:
+        say(client, ["STARTTLS"])
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        client = context.wrap_socket(client)
+        say(client, ["EHLO client.test"])
+    if "login" in how:
+        say(client, [f"AUTH PLAIN {token}"])
+    reply = say(client, ["MAIL FROM:<a@client.test>", "RCPT TO:<b@mx.test>", "DATA", message + ".", "QUIT"])
+    client.close()
+    return reply
+
+
+def connect(address, port, how):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    client = socket.socket(family, socket.SOCK_STREAM, IPPROTO_MPTCP if "mptcp" in how else 0)
+    client.settimeout(10 if "mptcp" in how else 60)
+    client.connect((address, port))
+    return client
+
+
+def converse(address, port, how):
     seen = {"error": None, "port": None, "reply": None}
     try:
-        with socket.create_connection((address, port), timeout=60) as client:
+        with connect(address, port, how) as client:
             seen["port"] = client.getsockname()[1]
-            seen["reply"] = dialogue(client, login)
+            seen["reply"] = dialogue(client, how)
             if not seen["reply"].startswith("221"):
                 seen["error"] = "no good end"
     except OSError as error:  # ETIMEDOUT and this client's own time-out are of one class; the latter has no errno
-        seen["error"] = errno.errorcode.get(error.errno, "nothing for a minute" if error.errno is None else str(error))
+        seen["error"] = errno.errorcode.get(error.errno, str(error))
     return seen
 
 
-def send_mail(address, port, login=True, namespace=None):
-    """Sends a mail in a process of its own. Returns {"error": name of the errno or None, "port": the client's, "reply"}."""
-    command = [sys.executable, os.path.abspath(__file__), address, str(port), "login" if login else "mail"]
+def send_mail(address, port, *how, namespace=None):
+    """Sends a mail in a process of its own. how: login, starttls, mptcp, large. Returns {"error": name of the errno or
+    None, "port": the client's, "reply": the last one}."""
+    command = [sys.executable, os.path.abspath(__file__), address, str(port), *how]
     if namespace:
         command = ["ip", "netns", "exec", namespace, *command]
     return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
 
 
 if __name__ == "__main__":
-    print(json.dumps(converse(sys.argv[1], int(sys.argv[2]), sys.argv[3] == "login")))
+    print(json.dumps(converse(sys.argv[1], int(sys.argv[2]), sys.argv[3:])))

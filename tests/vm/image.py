@@ -36,10 +36,10 @@ class Image:
         self._entry(TRAILER, 0, b"")
         self.out.close()
 
-    def _entry(self, name, mode, data):
+    def _entry(self, name, mode, data, time=0):
         self.names.add(name)
         encoded = name.encode() + b"\0"
-        fields = [len(self.names), mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(encoded), 0]
+        fields = [len(self.names), mode, 0, 0, 1, time, len(data), 0, 0, 0, 0, len(encoded), 0]
         header = b"070701" + b"".join(b"%08x" % field for field in fields)
         for block in (header + encoded, data):
             self.out.write(block + bytes(-len(block) % 4))
@@ -50,18 +50,20 @@ class Image:
             self.folder(os.path.dirname(path))
             self._entry(path, stat.S_IFDIR | 0o755, b"")
 
-    def data(self, path, data, mode=0o644):
+    def data(self, path, data, mode=0o644, time=0):
         self.folder(os.path.dirname(path))
         if path.strip("/") not in self.names:
-            self._entry(path.strip("/"), stat.S_IFREG | mode, data)
+            self._entry(path.strip("/"), stat.S_IFREG | mode, data, time)
 
     def link(self, path, target):
         self.folder(os.path.dirname(path))
         self._entry(path.strip("/"), stat.S_IFLNK | 0o777, target.encode())
 
     def file(self, path, source=None):
+        status = os.stat(source or path)
         with open(source or path, "rb") as file:
-            self.data(path, file.read(), os.stat(source or path).st_mode & 0o777)
+            # with its time, or Python compiles all it imports anew
+            self.data(path, file.read(), status.st_mode & 0o777, int(status.st_mtime))
 
     def program(self, source, path=None):
         """A program or a shared object, with the libraries it needs at the same places."""

@@ -51,6 +51,8 @@ class Archive:
 
     def __init__(self, folder):
         self.folder = os.path.abspath(folder)
+        self.names = []
+        self.problem = "the archive has none"
         for part in ("state/lists/partial", "cache/archives/partial", "packages"):
             os.makedirs(os.path.join(self.folder, part), exist_ok=True)
         self.options = []
@@ -65,7 +67,10 @@ class Archive:
         with open(f"{self.folder}/sources.list", "w", encoding="ascii") as sources:
             for repository, suite in sorted(set(SERIES.values())):
                 sources.write(f"deb [signed-by={KEYRING}] {places[repository]} {suite} main\n")
-        run("apt-get", *self.options, "update")
+        try:
+            run("apt-get", *self.options, "update")
+        except Unavailable as error:
+            self.problem = error  # what was fetched before may do
         self.names = run("apt-cache", *self.options, "pkgnames").decode().split()
 
     def download(self, package):
@@ -153,13 +158,15 @@ class Kernel:
     def __init__(self, archive, series):
         self.version = choose(archive.names, series)
         if not self.version:
-            raise Unavailable("the archive has none")
+            raise Unavailable(archive.problem)
         tree = os.path.join(archive.folder, "kernels", self.version)
         if not os.path.exists(f"{tree}/complete"):
             shutil.rmtree(tree, ignore_errors=True)
             os.makedirs(tree)
             for package in packages_of(archive.names, self.version):
-                run("dpkg-deb", "-x", archive.download(package), tree)
+                downloaded = archive.download(package)
+                run("dpkg-deb", "-x", downloaded, tree)
+                os.unlink(downloaded)
             images = glob.glob(f"{tree}/boot/vmlinuz-*") + glob.glob(f"{tree}/usr/lib/modules/*/vmlinuz")
             if not images:
                 raise Unavailable("no kernel in its packages")

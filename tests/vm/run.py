@@ -18,7 +18,7 @@ WORK = os.path.join(BUILD, "vm")
 HERE = os.path.dirname(os.path.abspath(__file__))
 QEMU = "qemu-system-x86_64"
 GUEST_PROGRAMS = ("ip", "bpftool")
-HOST_TOOLS = (QEMU, "busybox", "depmod", "modprobe", "dpkg-deb", "apt-get", "zstd", *GUEST_PROGRAMS)
+HOST_TOOLS = (QEMU, "busybox", "depmod", "modprobe", "dpkg-deb", "apt-get", "zstd", "openssl", *GUEST_PROGRAMS)
 BOOT = ("console=ttyS0 quiet loglevel=4 panic=-1 reboot=t mitigations=off nokaslr random.trust_cpu=on tsc=reliable "
         "audit=0 net.ifnames=0")
 TIMEOUT = 900  # seconds; a guest takes less than one minute, of a machine that does nothing else
@@ -38,6 +38,9 @@ def write_root():
     for program in glob.glob(f"{BUILD}/tests/bpf_*"):
         if os.access(program, os.X_OK):
             own[f"/tests/{os.path.basename(program)}"] = program
+    kernel.run(f"{HERE}/../../tools/test_ca.sh", f"{WORK}/tls")
+    for name in ("server.pem", "server.key"):
+        own[f"/tls/{name}"] = f"{WORK}/tls/{name}"
     image.write_root(f"{WORK}/root.cpio", HERE, GUEST_PROGRAMS, own)
 
 
