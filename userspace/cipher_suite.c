@@ -215,7 +215,8 @@ static int compare(const void *key, const void *entry)
 
 static const char *name_of(uint16_t id)
 {
-	const struct suite *suite = bsearch(&id, suites, sizeof(suites) / sizeof(suites[0]), sizeof(suites[0]), compare);
+	const struct suite *suite =
+		bsearch(&id, suites, sizeof(suites) / sizeof(suites[0]), sizeof(suites[0]), compare);
 	return suite ? suite->name : NULL;
 }
 
@@ -241,9 +242,9 @@ static enum key_exchange key_exchange_of(const char *method)
 		const char *start;
 		enum key_exchange key_exchange;
 	} methods[] = {
-		{ "ECDHE_", KEY_EXCHANGE_ECDHE },  { "ECDH_anon_", KEY_EXCHANGE_ECDHE }, { "ECDH_", KEY_EXCHANGE_ECDH },
-		{ "DHE_", KEY_EXCHANGE_DHE },      { "DH_anon_", KEY_EXCHANGE_DHE },     { "DH_", KEY_EXCHANGE_DH },
-		{ "PSK_DHE_", KEY_EXCHANGE_DHE },  { "RSA_", KEY_EXCHANGE_RSA },
+		{ "ECDHE_", KEY_EXCHANGE_ECDHE }, { "ECDH_anon_", KEY_EXCHANGE_ECDHE }, { "ECDH_", KEY_EXCHANGE_ECDH },
+		{ "DHE_", KEY_EXCHANGE_DHE },	  { "DH_anon_", KEY_EXCHANGE_DHE },	{ "DH_", KEY_EXCHANGE_DH },
+		{ "PSK_DHE_", KEY_EXCHANGE_DHE }, { "RSA_", KEY_EXCHANGE_RSA },
 	};
 	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
 		if (starts(method, methods[i].start))
@@ -258,9 +259,9 @@ static unsigned bits_of(const char *cipher)
 		const char *part;
 		unsigned bits;
 	} parts[] = {
-		{ "NULL", 0 },   { "DES40", 40 }, { "_40_", 40 },   { "3DES", 112 }, { "DES_CBC", 56 },
-		{ "_256_", 256 }, { "_128", 128 }, { "CHACHA20", 256 }, { "IDEA", 128 }, { "SEED", 128 },
-		{ "SM4", 128 },  { "KUZNYECHIK", 256 }, { "MAGMA", 256 }, { "28147", 256 },
+		{ "NULL", 0 },	  { "DES40", 40 },	 { "_40_", 40 },      { "3DES", 112 },	{ "DES_CBC", 56 },
+		{ "_256_", 256 }, { "_128", 128 },	 { "CHACHA20", 256 }, { "IDEA", 128 },	{ "SEED", 128 },
+		{ "SM4", 128 },	  { "KUZNYECHIK", 256 }, { "MAGMA", 256 },    { "28147", 256 },
 	};
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
 		if (strstr(cipher, parts[i].part))

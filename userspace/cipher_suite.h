@@ -8,10 +8,10 @@
 
 enum key_exchange {
 	KEY_EXCHANGE_UNKNOWN,
-	KEY_EXCHANGE_RSA,   /* the client encrypts the secret to the server's key: no forward secrecy */
-	KEY_EXCHANGE_DH,    /* static: the key is in the certificate */
+	KEY_EXCHANGE_RSA, /* the client encrypts the secret to the server's key: no forward secrecy */
+	KEY_EXCHANGE_DH,  /* static: the key is in the certificate */
 	KEY_EXCHANGE_DHE,
-	KEY_EXCHANGE_ECDH,  /* static */
+	KEY_EXCHANGE_ECDH, /* static */
 	KEY_EXCHANGE_ECDHE,
 	KEY_EXCHANGE_OTHER, /* PSK alone, Kerberos, SRP, GOST, password */
 	KEY_EXCHANGE_TLS13, /* not the suite's business */
