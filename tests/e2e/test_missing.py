@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """When something is missing: each row of the design's table, in monitor and in block mode.
 
-Not here: a full ring (a test of the kernel side), and the dead agent (test_block.py)."""
+Not here: the dead agent (test_block.py)."""
 import json
+import signal
 import subprocess
 
 import pytest
@@ -181,3 +182,29 @@ def test_unseen(lab, serve, watch, ipsec, mode):
     expect(agent.session(), "unknown", (), {"unseen"}, blocked=False, unknown_reason="unseen")
     status = agent.ask("status")
     assert status["sessions"]["unseen"] == 1 and status["health"] != "ok"
+
+
+RING_EVENTS = 2 * 1024 * 1024 // 344  # an event of 336 bytes and the record's header
+
+
+@pytest.mark.parametrize("mode", ["monitor", "block"])
+def test_full_ring(lab, serve, watch, mode):
+    """The agent stands still until the ring is full: what is lost is counted, and blocking is the kernel's alone."""
+    server = serve("strip")
+    agent = watch(mode=mode, sessions={"keep": 10000})
+    agent.signal(signal.SIGSTOP)
+    flood = lab.start("client", [PYTHON, CLIENTS / "flood.py", "192.0.2.2", "25", str(RING_EVENTS // 2 + 200)], watched=True)
+    assert flood.wait(timeout=120) == 0
+    result = programs.raw(lab, "192.0.2.2", 25, GREET + MAIL)
+    assert result.report["error"] == ("ETIMEDOUT" if mode == "block" else None), result.report
+    assert (b"MAIL" in server.received()) == (mode == "monitor")
+    agent.signal(signal.SIGCONT)
+    kernel = agent.ask("status")["counters"]["kernel"]
+    assert kernel["events_lost"] > 0
+    assert kernel["flows_blocked"] == (1 if mode == "block" else 0)
+    wait_until(lambda: agent.ask("status")["health"] != "ok", "the loss is told")
+    assert any("lost" in reason for reason in agent.ask("status")["reasons"])
+    # what comes after the jam is whole again
+    programs.raw(lab, "192.0.2.2", 25, GREET + [["send", "QUIT\r\n"], ["end"]])
+    wait_until(lambda: agent.ask("sessions", "--limit", "1")["sessions"][-1]["closed"], "the newest session is over")
+    assert agent.ask("sessions", "--limit", "1")["sessions"][-1]["events_missed"] == 0
