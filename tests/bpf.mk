@@ -11,4 +11,20 @@ $(BUILD)/san/tests/%.o: tests/%.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(filter-out -D_FORTIFY_SOURCE=2,$(CFLAGS_ALL)) -Itests $(SANITIZE) -MMD -MP -c -o $@ $<
 
+# One program for each tests/bpf/bpf_X.c; they load the real object, so they are linked with nothing of the agent.
+BPF_TESTS := $(patsubst tests/bpf/%.c,$(BUILD)/tests/%,$(wildcard tests/bpf/bpf_*.c))
+.PHONY: bpf
+tests: $(BPF_TESTS)
+bpf: $(BPF_TESTS)
+	$(Q)for test in $(BPF_TESTS); do $$test || exit 1; done
+
+$(BUILD)/san/tests/bpf/lab.o: CPPFLAGS_ALL += -DBPF_OBJECT='"$(abspath $(BUILD))/smtpward.bpf.o"'
+
+$(BUILD)/tests/bpf_%: tests/bpf/bpf_%.c $(BUILD)/san/tests/bpf/lab.o $(VECTOR_OBJ) $(BUILD)/smtpward.bpf.o
+	$(call say,TEST,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(filter-out -D_FORTIFY_SOURCE=2,$(CFLAGS_ALL)) -Itests -Itests/bpf $(SANITIZE) -MMD -MP $(LDFLAGS_ALL) -o $@ \
+		$< $(filter %.o,$(filter-out %.bpf.o,$^)) $(PKG_LIBS) -lcmocka
+
+-include $(wildcard $(BUILD)/san/tests/bpf/*.d)
 -include $(wildcard $(BUILD)/san/tests/*.d)
