@@ -484,6 +484,8 @@ static __always_inline void on_closed(struct bpf_sock_ops *ops, struct flow *flo
 		sent--; /* the FIN */
 	flow->bytes_sent = sent;
 	flow->bytes_received = ops->bytes_received;
+	if (flow->bytes_received && (flow->end == FLOW_END_SERVER || old_state == BPF_TCP_CLOSING))
+		flow->bytes_received--; /* the server's FIN */
 	if (sent && !flow->client_seen)
 		flow->client.facts |= FACT(UNSEEN);
 	flow->watched = 0;
