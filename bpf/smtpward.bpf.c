@@ -170,6 +170,8 @@ static __noinline int egress(struct __sk_buff *skb, struct flow *flow)
 SEC("cgroup_skb/egress")
 int smtpward_egress(struct __sk_buff *skb)
 {
+	if (!flow_port_is_used(skb))
+		return PASS;
 	struct bpf_sock *sk = skb->sk;
 	if (!sk)
 		return PASS;
@@ -296,6 +298,8 @@ static __noinline int ingress(struct __sk_buff *skb, struct flow *flow)
 SEC("cgroup_skb/ingress")
 int smtpward_ingress(struct __sk_buff *skb)
 {
+	if (!flow_port_is_used(skb))
+		return PASS;
 	struct bpf_sock *sk = skb->sk;
 	if (!sk)
 		return PASS;
@@ -383,6 +387,7 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, int family)
 	flow->tid = (__u32)pid_tgid;
 	flow->uid = (__u32)bpf_get_current_uid_gid();
 	flow->server_port = port;
+	flow_port_note(port);
 	flow->implicit_tls = kind == PORT_IMPLICIT_TLS;
 	bpf_get_current_comm(flow->comm, sizeof(flow->comm));
 	dialogue_start(&flow->client, &flow->server, flow->implicit_tls);
@@ -461,6 +466,7 @@ static __always_inline void on_syn(struct bpf_sock_ops *ops, struct bpf_sock *sk
 	if (!flow || !flow->watched)
 		return;
 	note_addresses(flow, ops);
+	flow_port_note(flow->server_port); /* another program may have changed it since connect() */
 	int mode = rule_for(flow, &rule);
 	if (verdict_is_enforced(&rule, (__u8)mode) && rule.require != REQUIRE_NONE)
 		flags |= BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG; /* these callbacks cost: only where policy can block */
