@@ -183,6 +183,38 @@ void agent_read_events(struct agent *agent)
 	kernel_read(agent->kernel, take_event, agent);
 }
 
+#define SWEEP_MAX 256      /* sockets looked for at once */
+#define SWEEP_AGE_NS 5000000000ULL /* younger ones may yet be heard of */
+
+void agent_sweep(struct agent *agent)
+{
+	uint64_t counters[COUNTER_COUNT];
+	struct timespec monotonic = monotonic_now();
+	uint64_t now = (uint64_t)monotonic.tv_sec * 1000000000ULL + (uint64_t)monotonic.tv_nsec;
+	unsigned looked = 0, young = 0;
+	kernel_counters(agent->kernel, counters);
+	if (counters[COUNTER_EVENTS_LOST] == agent->events_lost)
+		return;
+	for (struct session *session = sessions_oldest(agent->sessions); session && looked < SWEEP_MAX; session = session->next) {
+		if (session->closed.tv_sec)
+			continue;
+		if (session->last.time_ns + SWEEP_AGE_NS > now) {
+			young++;
+			continue;
+		}
+		looked++;
+		if (kernel_find_socket(agent->kernel, &session->last) != -ENOENT)
+			continue;
+		sessions_give_up(agent->sessions, session, wall_now());
+		if (session->judgement.outcome == OUTCOME_UNKNOWN)
+			session->judgement.unknown_reason = "events-lost";
+		count_closed(agent, session);
+		control_publish_session(agent->control, session);
+	}
+	if (looked < SWEEP_MAX && !young)
+		agent->events_lost = counters[COUNTER_EVENTS_LOST];
+}
+
 /* ---- alerts and state into the sinks ---------------------------------------------------------------------- */
 
 static void write_record(struct agent *agent, enum severity severity, const char *sentence, json_t *record)

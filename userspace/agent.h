@@ -40,6 +40,7 @@ struct agent {
 	struct metrics *metrics; /* NULL: switched off */
 	struct control *control;
 	struct agent_counts counts;
+	uint64_t events_lost; /* at the last agent_sweep() that left nothing undone */
 	struct timespec started; /* CLOCK_REALTIME */
 	struct timespec policy_loaded;
 	struct cgroup_name *cgroup_names; /* what cgroup ids were called when they were met */
@@ -49,6 +50,8 @@ struct alert;
 
 /* Takes in all the events that wait in the ring. */
 void agent_read_events(struct agent *agent);
+/* Where events were lost since the last call: closes the sessions whose sockets are gone, which else stayed open. */
+void agent_sweep(struct agent *agent);
 /* Frees what is remembered of cgroups' names. */
 void agent_forget_cgroups(struct agent *agent);
 /* Writes an alert to the sinks and the watchers; for alerts_new(), context is the agent. */

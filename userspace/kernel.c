@@ -12,7 +12,7 @@
 
 #include "cgroup.h"
 #include "kernel_object.h"
-#include "sock_destroy.h"
+#include "sock_diag.h"
 
 static void say(struct kernel_problem *problem, int exit_code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -200,8 +200,8 @@ struct kernel *kernel_open(const struct config *config, struct kernel_problem *p
 	if (!kernel->cgroup)
 		goto failed;
 	kernel_pins_place(kernel);
-	kernel->destroyer = sock_destroyer_new();
-	if (!kernel->destroyer || !load(kernel, config, problem) || !attach(kernel, problem))
+	kernel->diag = sock_diag_new();
+	if (!kernel->diag || !load(kernel, config, problem) || !attach(kernel, problem))
 		goto failed;
 	int error = kernel_set_mode(kernel, config->mode);
 	if (error) {
@@ -231,7 +231,7 @@ void kernel_close(struct kernel *kernel, bool leave)
 		munmap((void *)kernel->producer_position, page);
 	ring_buffer__free(kernel->ring);
 	smtpward_bpf__destroy(kernel->bpf);
-	sock_destroyer_free(kernel->destroyer);
+	sock_diag_free(kernel->diag);
 	cgroup_close(kernel->cgroup);
 	free(kernel);
 }
@@ -252,7 +252,12 @@ int kernel_read(struct kernel *kernel, void (*take)(void *context, const struct 
 
 int kernel_destroy_socket(struct kernel *kernel, const struct flow_event *event)
 {
-	return sock_destroy(kernel->destroyer, event);
+	return sock_diag_destroy(kernel->diag, event);
+}
+
+int kernel_find_socket(struct kernel *kernel, const struct flow_event *event)
+{
+	return sock_diag_find(kernel->diag, event);
 }
 
 void kernel_counters(const struct kernel *kernel, uint64_t counters[COUNTER_COUNT])

@@ -49,6 +49,9 @@ int kernel_set_policy(struct kernel *kernel, const struct config *config, int64_
  * the server an RST. Returns 0, -ENOENT if it is gone already, or another negative errno. */
 int kernel_destroy_socket(struct kernel *kernel, const struct flow_event *event);
 
+/* Whether the flow's socket is still there: 0, -ENOENT if it is gone, or another negative errno. */
+int kernel_find_socket(struct kernel *kernel, const struct flow_event *event);
+
 /* Sums the per-CPU counters. */
 void kernel_counters(const struct kernel *kernel, uint64_t counters[COUNTER_COUNT]);
 

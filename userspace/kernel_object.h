@@ -23,7 +23,7 @@ struct kernel {
 	struct smtpward_bpf *bpf;
 	struct ring_buffer *ring;
 	struct cgroup *cgroup;
-	struct sock_destroyer *destroyer;
+	struct sock_diag *diag;
 	int links[HOOKS]; /* descriptors; -1: not attached */
 	struct kernel_hook hooks[HOOKS];
 	struct settings settings;

@@ -25,6 +25,7 @@
 #include "sink.h"
 
 #define RING_INTERVAL_MS 100  /* events that do not wake the agent wait so long at most */
+#define SWEEP_INTERVAL_S 5
 #define POLICY_INTERVAL_S 60  /* rules that end, and cgroups that appear */
 
 struct options {
@@ -33,7 +34,7 @@ struct options {
 	bool test;
 };
 
-enum { TIMERS = 4, SIGNALS = 3 };
+enum { TIMERS = 5, SIGNALS = 3 };
 
 struct loop {
 	struct event *ring;
@@ -102,6 +103,13 @@ static void on_second(evutil_socket_t fd, short what, void *context)
 	alerts_tick(agent->alerts, now);
 }
 
+static void on_sweep(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	agent_sweep(context);
+}
+
 static void on_policy(evutil_socket_t fd, short what, void *context)
 {
 	struct agent *agent = context;
@@ -163,9 +171,10 @@ static void loop_start(struct loop *loop, struct agent *agent)
 	loop->timers[0] = start_timer(agent, on_ring, RING_INTERVAL_MS * 1000);
 	loop->timers[1] = start_timer(agent, on_second, 1000000);
 	loop->timers[2] = start_timer(agent, on_policy, POLICY_INTERVAL_S * 1000000ULL);
+	loop->timers[3] = start_timer(agent, on_sweep, SWEEP_INTERVAL_S * 1000000ULL);
 	uint64_t watchdog = notify_watchdog_interval_us();
 	if (watchdog)
-		loop->timers[3] = start_timer(agent, on_watchdog, watchdog / 2);
+		loop->timers[4] = start_timer(agent, on_watchdog, watchdog / 2);
 	loop->signals[0] = start_signal(agent, SIGTERM, on_stop);
 	loop->signals[1] = start_signal(agent, SIGINT, on_stop);
 	loop->signals[2] = start_signal(agent, SIGHUP, on_hangup);

@@ -102,6 +102,15 @@ static void keep_worse_exposure(struct flow_event *newer, const struct flow_even
 	memcpy(newer->account, older->account, sizeof(newer->account));
 }
 
+static void close_session(struct sessions *sessions, struct session *session, struct timespec when)
+{
+	session->closed = when;
+	sessions->open--;
+	sessions->closed++;
+	if (sessions->closed > sessions->keep)
+		evict(sessions, true, session);
+}
+
 struct session *sessions_take(struct sessions *sessions, const struct flow_event *event)
 {
 	struct session *session = sessions_find(sessions, event->flow_id);
@@ -119,14 +128,15 @@ struct session *sessions_take(struct sessions *sessions, const struct flow_event
 	struct flow_event older = session->last;
 	session->last = *event;
 	keep_worse_exposure(&session->last, &older);
-	if (event->reason == EVENT_CLOSED) {
-		session->closed = wall_clock(event->time_ns);
-		sessions->open--;
-		sessions->closed++;
-		if (sessions->closed > sessions->keep)
-			evict(sessions, true, session);
-	}
+	if (event->reason == EVENT_CLOSED)
+		close_session(sessions, session, wall_clock(event->time_ns));
 	return session;
+}
+
+void sessions_give_up(struct sessions *sessions, struct session *session, struct timespec now)
+{
+	session->events_missed++;
+	close_session(sessions, session, now);
 }
 
 struct session *sessions_find(struct sessions *sessions, uint64_t id)

@@ -45,6 +45,9 @@ void sessions_free(struct sessions *sessions);
 /* Finds or makes the event's session and takes the event in. Does not judge. Returns NULL only without memory. */
 struct session *sessions_take(struct sessions *sessions, const struct flow_event *event);
 
+/* Closes a session whose last event was lost: nothing more will come. now is of CLOCK_REALTIME. */
+void sessions_give_up(struct sessions *sessions, struct session *session, struct timespec now);
+
 /* Returns the session called id, or NULL. The pointer is valid until the next sessions_take(). */
 struct session *sessions_find(struct sessions *sessions, uint64_t id);
 /* The oldest session; walk with ->next. NULL if there is none. */

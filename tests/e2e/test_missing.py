@@ -204,6 +204,8 @@ def test_full_ring(lab, serve, watch, mode):
     assert kernel["flows_blocked"] == (1 if mode == "block" else 0)
     wait_until(lambda: agent.ask("status")["health"] != "ok", "the loss is told")
     assert any("lost" in reason for reason in agent.ask("status")["reasons"])
+    # a session whose end was lost does not stay open for ever
+    wait_until(lambda: all(s["closed"] for s in agent.ask("sessions")["sessions"]), "no session is open")
     # what comes after the jam is whole again
     programs.raw(lab, "192.0.2.2", 25, GREET + [["send", "QUIT\r\n"], ["end"]])
     wait_until(lambda: agent.ask("sessions", "--limit", "1")["sessions"][-1]["closed"], "the newest session is over")

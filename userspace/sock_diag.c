@@ -19,7 +19,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "sock_destroy.h"
+#include "sock_diag.h"
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
@@ -35,26 +35,26 @@ struct netns {
 	uint64_t used; /* for eviction */
 };
 
-struct sock_destroyer {
+struct sock_diag {
 	struct netns netns[NAMESPACES_MAX];
 	uint64_t clock;
 };
 
-struct sock_destroyer *sock_destroyer_new(void)
+struct sock_diag *sock_diag_new(void)
 {
-	struct sock_destroyer *destroyer = calloc(1, sizeof(*destroyer));
-	for (unsigned i = 0; destroyer && i < NAMESPACES_MAX; i++)
-		destroyer->netns[i].fd = -1;
-	return destroyer;
+	struct sock_diag *diag = calloc(1, sizeof(*diag));
+	for (unsigned i = 0; diag && i < NAMESPACES_MAX; i++)
+		diag->netns[i].fd = -1;
+	return diag;
 }
 
-void sock_destroyer_free(struct sock_destroyer *destroyer)
+void sock_diag_free(struct sock_diag *diag)
 {
-	for (unsigned i = 0; destroyer && i < NAMESPACES_MAX; i++) {
-		if (destroyer->netns[i].fd >= 0)
-			close(destroyer->netns[i].fd);
+	for (unsigned i = 0; diag && i < NAMESPACES_MAX; i++) {
+		if (diag->netns[i].fd >= 0)
+			close(diag->netns[i].fd);
 	}
-	free(destroyer);
+	free(diag);
 }
 
 struct opening {
@@ -86,11 +86,11 @@ static uint64_t netns_cookie(int socket_fd)
 	return getsockopt(socket_fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) == 0 ? cookie : 0;
 }
 
-static struct netns *slot_for(struct sock_destroyer *destroyer, ino_t inode)
+static struct netns *slot_for(struct sock_diag *diag, ino_t inode)
 {
-	struct netns *oldest = &destroyer->netns[0];
+	struct netns *oldest = &diag->netns[0];
 	for (unsigned i = 0; i < NAMESPACES_MAX; i++) {
-		struct netns *netns = &destroyer->netns[i];
+		struct netns *netns = &diag->netns[i];
 		if (netns->fd >= 0 && netns->inode == inode)
 			return netns;
 		if (netns->fd < 0 || (oldest->fd >= 0 && netns->used < oldest->used))
@@ -103,7 +103,7 @@ static struct netns *slot_for(struct sock_destroyer *destroyer, ino_t inode)
 }
 
 /* The namespace behind path ("/proc/PID/ns/net"), or NULL with errno. */
-static struct netns *netns_of(struct sock_destroyer *destroyer, const char *path)
+static struct netns *netns_of(struct sock_diag *diag, const char *path)
 {
 	struct stat status;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -113,7 +113,7 @@ static struct netns *netns_of(struct sock_destroyer *destroyer, const char *path
 		close(fd);
 		return NULL;
 	}
-	struct netns *netns = slot_for(destroyer, status.st_ino);
+	struct netns *netns = slot_for(diag, status.st_ino);
 	if (netns->fd < 0) {
 		struct opening opening = { .netns_fd = fd, .socket_fd = -EAGAIN };
 		pthread_t thread;
@@ -129,24 +129,24 @@ static struct netns *netns_of(struct sock_destroyer *destroyer, const char *path
 		netns->inode = status.st_ino;
 	}
 	close(fd);
-	netns->used = ++destroyer->clock;
+	netns->used = ++diag->clock;
 	return netns;
 }
 
-struct destroy_request {
+struct diag_request {
 	struct nlmsghdr header;
 	struct inet_diag_req_v2 diag;
 };
 
-static void fill_request(struct destroy_request *request, const struct flow_event *event)
+static void fill_request(struct diag_request *request, __u16 type, const struct flow_event *event)
 {
 	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 	bool ipv4 = memcmp(event->server_address, mapped, sizeof(mapped)) == 0;
 	struct inet_diag_sockid *id = &request->diag.id;
 	memset(request, 0, sizeof(*request));
 	request->header.nlmsg_len = sizeof(*request);
-	request->header.nlmsg_type = SOCK_DESTROY;
-	request->header.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+	request->header.nlmsg_type = type;
+	request->header.nlmsg_flags = NLM_F_REQUEST | (type == SOCK_DESTROY ? NLM_F_ACK : 0);
 	request->diag.sdiag_family = ipv4 ? AF_INET : AF_INET6;
 	request->diag.sdiag_protocol = IPPROTO_TCP;
 	request->diag.idiag_states = ~0U;
@@ -158,28 +158,31 @@ static void fill_request(struct destroy_request *request, const struct flow_even
 	id->idiag_cookie[1] = (uint32_t)(event->socket_cookie >> 32);
 }
 
-static int destroy_in(struct netns *netns, const struct flow_event *event)
+/* Sends the request into one namespace. */
+static int ask_in(struct netns *netns, __u16 type, const struct flow_event *event)
 {
-	struct destroy_request request;
+	struct diag_request request;
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 	struct {
 		struct nlmsghdr header;
 		struct nlmsgerr error;
 		char more[512]; /* the request comes back */
 	} answer;
-	fill_request(&request, event);
+	fill_request(&request, type, event);
 	if (sendto(netns->fd, &request, sizeof(request), 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
 		return -errno;
 	ssize_t n = recv(netns->fd, &answer, sizeof(answer), 0);
 	if (n < 0)
 		return -errno;
+	if ((size_t)n >= sizeof(answer.header) && answer.header.nlmsg_type == SOCK_DIAG_BY_FAMILY)
+		return 0;
 	if ((size_t)n < sizeof(answer.header) + sizeof(answer.error) || answer.header.nlmsg_type != NLMSG_ERROR)
 		return -EPROTO;
-	return answer.error.error;
+	return answer.error.error == -ESTALE ? -ENOENT : answer.error.error; /* ESTALE: another socket has its place */
 }
 
 /* The connecting process may be gone, or may have the socket from another namespace: look into all of them. */
-static int destroy_anywhere(struct sock_destroyer *destroyer, const struct flow_event *event)
+static int ask_anywhere(struct sock_diag *diag, __u16 type, const struct flow_event *event)
 {
 	char path[64];
 	unsigned looked = 0, closed = 0;
@@ -191,28 +194,38 @@ static int destroy_anywhere(struct sock_destroyer *destroyer, const struct flow_
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
 		snprintf(path, sizeof(path), "/proc/%.20s/ns/net", entry->d_name);
-		struct netns *netns = netns_of(destroyer, path);
+		struct netns *netns = netns_of(diag, path);
 		looked++;
 		closed += !netns && errno != ENOENT;
 		if (netns && (!event->netns_cookie || !netns->cookie || netns->cookie == event->netns_cookie))
-			result = destroy_in(netns, event);
+			result = ask_in(netns, type, event);
 	}
 	closedir(proc);
 	return result == -ENOENT && closed ? -EPERM : result; /* it may be in one that we may not enter */
 }
 
-int sock_destroy(struct sock_destroyer *destroyer, const struct flow_event *event)
+static int ask(struct sock_diag *diag, __u16 type, const struct flow_event *event)
 {
 	char path[64];
 	for (unsigned i = 0; event->netns_cookie && i < NAMESPACES_MAX; i++) {
-		struct netns *netns = &destroyer->netns[i];
+		struct netns *netns = &diag->netns[i];
 		if (netns->fd >= 0 && netns->cookie == event->netns_cookie) {
-			netns->used = ++destroyer->clock;
-			return destroy_in(netns, event);
+			netns->used = ++diag->clock;
+			return ask_in(netns, type, event);
 		}
 	}
 	snprintf(path, sizeof(path), "/proc/%u/ns/net", event->pid);
-	struct netns *netns = netns_of(destroyer, event->pid ? path : "/proc/self/ns/net");
-	int result = netns ? destroy_in(netns, event) : -ENOENT;
-	return result == -ENOENT ? destroy_anywhere(destroyer, event) : result;
+	struct netns *netns = netns_of(diag, event->pid ? path : "/proc/self/ns/net");
+	int result = netns ? ask_in(netns, type, event) : -ENOENT;
+	return result == -ENOENT ? ask_anywhere(diag, type, event) : result;
+}
+
+int sock_diag_destroy(struct sock_diag *diag, const struct flow_event *event)
+{
+	return ask(diag, SOCK_DESTROY, event);
+}
+
+int sock_diag_find(struct sock_diag *diag, const struct flow_event *event)
+{
+	return ask(diag, SOCK_DIAG_BY_FAMILY, event);
 }

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* A socket by its cookie, over inet_diag in the network namespace that it lives in: destroy it, or look for it. */
+#ifndef SMTPWARD_SOCK_DIAG_H
+#define SMTPWARD_SOCK_DIAG_H
+
+#include "event.h"
+
+struct sock_diag; /* keeps a netlink socket for each namespace met lately */
+
+/* Returns NULL without memory. */
+struct sock_diag *sock_diag_new(void);
+void sock_diag_free(struct sock_diag *diag);
+
+/* Destroys the event's socket, found by its addresses and made sure of by its cookie. Returns 0, -ENOENT if it is
+ * gone already, or another negative errno. */
+int sock_diag_destroy(struct sock_diag *diag, const struct flow_event *event);
+
+/* Looks for the event's socket. Returns 0 if it is there, -ENOENT if it is gone (or in TIME-WAIT), or another negative
+ * errno. */
+int sock_diag_find(struct sock_diag *diag, const struct flow_event *event);
+
+#endif
