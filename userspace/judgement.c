@@ -184,7 +184,7 @@ static void find_request(const struct view *view, struct judgement *judgement)
  */
 static bool handshake_failed(const struct view *view)
 {
-	if (!HAS(CLIENT_HELLO) || view->established || view->blocked || !view->final)
+	if (!HAS(CLIENT_HELLO) || view->established || view->blocked || !view->closed)
 		return false;
 	return !HAS(CLIENT_FINISHED) || !HAS(SERVER_HELLO) || (HAS(SERVER_ALERT) && !HAS(CLIENT_ALERT));
 }
