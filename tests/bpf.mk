@@ -28,3 +28,28 @@ $(BUILD)/tests/bpf_%: tests/bpf/bpf_%.c $(BUILD)/san/tests/bpf/lab.o $(VECTOR_OB
 
 -include $(wildcard $(BUILD)/san/tests/bpf/*.d)
 -include $(wildcard $(BUILD)/san/tests/*.d)
+
+# libFuzzer is clang's (libclang-rt-14-dev). The seeds in the tree are few; the vectors are written out as further ones.
+FUZZ := $(BUILD)/tests/fuzz_dialogue
+FUZZ_FLAGS := -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined $(CPPFLAGS_ALL) -Itests \
+	-Wall -Wextra -Werror -Wno-missing-field-initializers
+# One compiler run takes several sources, so it cannot note what they include.
+FUZZ_HEADERS := $(wildcard include/*.h userspace/*.h tests/*.h tests/vectors/*.h)
+FUZZ_TIME ?= 20
+.PHONY: fuzz
+tests: $(FUZZ)
+
+$(BUILD)/tests/fuzz_%: tests/fuzz/fuzz_%.c tests/dialogue_run.c tests/vectors.c userspace/judgement.c userspace/finding.c $(FUZZ_HEADERS)
+	$(call say,FUZZ,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(FUZZ_FLAGS) -o $@ $(filter %.c,$^)
+
+$(BUILD)/tests/make_seeds: tests/fuzz/make_seeds.c tests/vectors.c $(FUZZ_HEADERS)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(filter-out -D_FORTIFY_SOURCE=2,$(CFLAGS_ALL)) -Itests -o $@ $(filter %.c,$^)
+
+fuzz: $(FUZZ) $(BUILD)/tests/make_seeds
+	$(Q)mkdir -p $(BUILD)/fuzz/corpus $(BUILD)/fuzz/vectors
+	$(Q)$(BUILD)/tests/make_seeds $(BUILD)/fuzz/vectors
+	$(Q)$(FUZZ) -max_total_time=$(FUZZ_TIME) -timeout=10 -max_len=8192 -artifact_prefix=$(BUILD)/fuzz/ \
+		$(BUILD)/fuzz/corpus tests/fuzz/seeds_dialogue $(BUILD)/fuzz/vectors
