@@ -230,10 +230,9 @@ def run_cmocka(path):
         told, status = done.stdout.decode(errors="replace"), done.returncode
     except subprocess.TimeoutExpired as error:
         told, status = (error.stdout or b"").decode(errors="replace"), "time-out"
-    cases = re.findall(r"^(not ok|ok) \d+ - (\S+)(.*)", told, re.M)
-    for how, case, rest in cases:
-        skipped = "# SKIP" in rest
-        tell("skipped" if skipped else "passed" if how == "ok" else "failed", f"{suite}: {case}", rest if skipped else "")
+    cases = re.findall(r"^(not ok|ok) \d+ (- |# SKIP )(\S+)", told, re.M)
+    for how, skip, case in cases:
+        tell("skipped" if "SKIP" in skip else "passed" if how == "ok" else "failed", f"{suite}: {case}")
     if not cases or (status != 0 and all(how == "ok" for how, _, _ in cases)):
         tell("failed", suite, f"exit status {status}")
     if status != 0:
