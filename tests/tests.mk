@@ -35,3 +35,5 @@ $(BUILD)/tests/test_%: tests/unit/test_%.c $(SAN_OBJ)
 	$(call say,TEST,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(filter-out -D_FORTIFY_SOURCE=2,$(CFLAGS_ALL)) -Itests $(SANITIZE) -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(SAN_OBJ) $(PKG_LIBS) -lcmocka
+
+include tests/handshake.mk
