@@ -32,10 +32,11 @@ BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-para
 	-idirafter /usr/include/$(shell uname -m)-linux-gnu
 
 # What both programs need, the agent's parts, and the CLI's.
-COMMON := finding finding_text escape session_id address
-AGENT := $(filter-out $(COMMON) $(patsubst userspace/%.c,%,$(wildcard userspace/cli*.c)) main, \
+COMMON := finding finding_text escape session_id address certificate cipher_suite tls_names
+AGENT := $(filter-out $(COMMON) $(patsubst userspace/%.c,%,$(wildcard userspace/cli*.c userspace/probe*.c)) main, \
 	$(patsubst userspace/%.c,%,$(wildcard userspace/*.c)))
-CLI := $(patsubst userspace/%.c,%,$(wildcard userspace/cli*.c))
+CLI := $(patsubst userspace/%.c,%,$(wildcard userspace/cli*.c userspace/probe*.c))
+CLI_LIBS := -lssl -lresolv # of `smtpward probe`
 
 COMMON_OBJ := $(COMMON:%=$(BUILD)/userspace/%.o)
 AGENT_OBJ := $(AGENT:%=$(BUILD)/userspace/%.o) $(COMMON_OBJ)
@@ -119,7 +120,7 @@ $(BUILD)/smtpwardd: $(BUILD)/userspace/main.o $(AGENT_OBJ)
 
 $(BUILD)/smtpward: $(CLI_OBJ)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(CLI_LIBS) $(PKG_LIBS)
 
 $(BUILD)/userspace/%.o: userspace/%.c | needs
 	$(call say,CC,$<)

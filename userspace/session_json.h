@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "session.h"
+#include "tls_names.h"
 
 #define TIME_TEXT_SIZE 40
 
@@ -19,9 +20,6 @@ json_t *time_json(const struct timespec *time);
 
 /* n bytes of text, up to a NUL, escaped; null for none. */
 json_t *text_json(const char *text, size_t n);
-
-/* Name of a TLS alert (RFC 8446 section 6), "unknown" for a code that has none. */
-const char *tls_alert_name(unsigned description);
 
 /* The whole session. The shape never varies: an absent value is null, an empty list []. Returns NULL without
  * memory. The caller owns the result. */

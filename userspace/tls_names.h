@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Numbers of the TLS protocol and their names. Alerts: tls_alert_name(); cipher suites: cipher_name(). */
+/* Numbers of the TLS protocol and their names. Cipher suites: cipher_name(). */
 #ifndef SMTPWARD_TLS_NAMES_H
 #define SMTPWARD_TLS_NAMES_H
 
@@ -18,6 +18,9 @@ const char *tls_group_name(uint16_t group, char text[TLS_NAME_SIZE]);
 
 /* A signature scheme as in IANA's registry ("rsa_pss_rsae_sha256"), or "0xNNNN". Returns text. */
 const char *tls_signature_name(uint16_t scheme, char text[TLS_NAME_SIZE]);
+
+/* Name of a TLS alert (RFC 8446 section 6), "unknown" for a code that has none. */
+const char *tls_alert_name(unsigned description);
 
 /* Values that clients throw in to keep servers tolerant (RFC 8701); they mean nothing. */
 static inline bool tls_is_grease(uint16_t value)
