@@ -83,6 +83,27 @@ static void events_are_numbered_without_holes(void **state)
 	assert_int_equal(lab.events[2].reason, EVENT_CLOSED);
 }
 
+/* A second AUTH is told as it comes. Half a response of "user NUL password" must not show the password's half. */
+static void an_account_is_told_only_when_it_is_known(void **state)
+{
+	(void)state;
+	lab_needed();
+	struct lab_connection connection = lab_connect(LAB_IPV4, lab.starttls_port);
+	say(connection.server, connection.client, greeting);
+	say(connection.client, connection.server, "EHLO a\r\n");
+	say(connection.server, connection.client, "250 mx.example\r\n");
+	say(connection.client, connection.server, "AUTH PLAIN AHVzZXIAcGFzcw==\r\n");
+	assert_string_equal(lab_wait(connection.client_port, EVENT_PROGRESS)->account, "user");
+	say(connection.server, connection.client, "535 wrong\r\n");
+	lab_forget_events();
+	say(connection.client, connection.server, "AUTH PLAIN dXNlcgBodW50ZXIy");
+	const struct flow_event *event = lab_wait(connection.client_port, EVENT_PROGRESS);
+	assert_string_equal(event->mechanism, "PLAIN");
+	for (size_t i = 0; i < ACCOUNT_SIZE; i++)
+		assert_int_equal(event->account[i], 0);
+	lab_reset(&connection);
+}
+
 static void other_ports_are_left_alone(void **state)
 {
 	(void)state;
@@ -262,6 +283,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(identity_and_addresses, fresh),
 		cmocka_unit_test_setup(events_are_numbered_without_holes, fresh),
+		cmocka_unit_test_setup(an_account_is_told_only_when_it_is_known, fresh),
 		cmocka_unit_test_setup(other_ports_are_left_alone, fresh),
 		cmocka_unit_test_setup(accepted_sockets_have_no_storage, fresh),
 		cmocka_unit_test_setup(a_socket_connected_again_is_another_flow, fresh),

@@ -28,7 +28,8 @@ extern struct lab lab;
 
 enum lab_family { LAB_IPV4, LAB_IPV6, LAB_MAPPED, LAB_FAMILIES };
 
-/* For cmocka_run_group_tests(). Without root, BPF or cgroup v2 they succeed all the same and set lab.missing. */
+/* For cmocka_run_group_tests(). Without root, BPF or cgroup v2 they succeed all the same and set lab.missing; an object
+ * that does not load is a failure. */
 int lab_setup(void **state);
 int lab_teardown(void **state);
 /* To be called first in each test: skips it where lab.missing is set. */
