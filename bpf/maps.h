@@ -131,7 +131,7 @@ static __always_inline void flow_port_note(__u16 port)
 	__u32 zero = 0;
 	struct flow_ports *seen = bpf_map_lookup_elem(&flow_ports, &zero);
 	if (seen)
-		seen->used[port] = 1;
+		seen->used[MASKED_INDEX(port, 0xffff)] = 1;
 }
 
 /* Whether the packet may be of a flow. */
