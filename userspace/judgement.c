@@ -173,7 +173,8 @@ static void find_request(const struct view *view, struct judgement *judgement)
 		find(judgement, FINDING_STARTTLS_UNANSWERED, severity);
 	if (HAS(REPLY_INJECTED))
 		find(judgement, FINDING_REPLY_INJECTION, SEVERITY_ERROR);
-	if ((HAS(COMMAND_INJECTED) && !HAS(STARTTLS_REFUSED)) || (HAS(PLAIN_AFTER_STARTTLS) && HAS(CLIENT_HELLO)))
+	bool answered = view->event->starttls_code != 0 || view->closed; /* a refused STARTTLS begins nothing to inject into */
+	if ((HAS(COMMAND_INJECTED) && answered && !HAS(STARTTLS_REFUSED)) || (HAS(PLAIN_AFTER_STARTTLS) && HAS(CLIENT_HELLO)))
 		find(judgement, FINDING_COMMAND_INJECTION, SEVERITY_ERROR);
 }
 

@@ -62,6 +62,7 @@ static void vectors_while_open(void **state)
 {
 	(void)state;
 	static uint8_t segment[VECTOR_SEGMENT_MAX];
+	unsigned failed = 0;
 	for (size_t i = 0; i < vector_count; i++) {
 		const struct vector *vector = &vectors[i];
 		struct dialogue_run run = { 0 };
@@ -75,11 +76,13 @@ static void vectors_while_open(void **state)
 				dialogue_run_server(&run, segment, length);
 			struct flow_event event = dialogue_run_event(&run, EVENT_PROGRESS);
 			judge(&event, &judgement);
-			if (judgement.findings & ~vector->findings)
+			if (judgement.findings & ~vector->findings) {
 				print_findings(vector->name, judgement.findings & ~vector->findings);
-			assert_int_equal(judgement.findings & ~vector->findings, 0);
+				failed++;
+			}
 		}
 	}
+	assert_int_equal(failed, 0);
 }
 
 static void vectors_blocked(void **state)
