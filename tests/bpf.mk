@@ -31,20 +31,21 @@ $(BUILD)/tests/bpf_%: tests/bpf/bpf_%.c $(BUILD)/san/tests/bpf/lab.o $(VECTOR_OB
 
 # libFuzzer is clang's (libclang-rt-14-dev). The seeds in the tree are few; the vectors are written out as further ones.
 FUZZ := $(BUILD)/tests/fuzz_dialogue
-FUZZ_FLAGS := -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined $(CPPFLAGS_ALL) -Itests \
+DIALOGUE_FUZZ_FLAGS := -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined $(CPPFLAGS_ALL) -Itests \
 	-Wall -Wextra -Werror -Wno-missing-field-initializers
 # One compiler run takes several sources, so it cannot note what they include.
-FUZZ_HEADERS := $(wildcard include/*.h userspace/*.h tests/*.h tests/vectors/*.h)
+DIALOGUE_FUZZ_HEADERS := $(wildcard include/*.h userspace/*.h tests/*.h tests/vectors/*.h)
 FUZZ_TIME ?= 20
 .PHONY: fuzz
 tests: $(FUZZ)
 
-$(BUILD)/tests/fuzz_%: tests/fuzz/fuzz_%.c tests/dialogue_run.c tests/vectors.c userspace/judgement.c userspace/finding.c $(FUZZ_HEADERS)
+$(BUILD)/tests/fuzz_dialogue: tests/fuzz/fuzz_dialogue.c tests/dialogue_run.c tests/vectors.c userspace/judgement.c userspace/finding.c \
+		userspace/cipher_suite.c userspace/tls_names.c $(DIALOGUE_FUZZ_HEADERS)
 	$(call say,FUZZ,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) $(FUZZ_FLAGS) -o $@ $(filter %.c,$^)
+	$(Q)$(CLANG) $(DIALOGUE_FUZZ_FLAGS) -o $@ $(filter %.c,$^)
 
-$(BUILD)/tests/make_seeds: tests/fuzz/make_seeds.c tests/vectors.c $(FUZZ_HEADERS)
+$(BUILD)/tests/make_seeds: tests/fuzz/make_seeds.c tests/vectors.c $(DIALOGUE_FUZZ_HEADERS)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(filter-out -D_FORTIFY_SOURCE=2,$(CFLAGS_ALL)) -Itests -o $@ $(filter %.c,$^)
 
