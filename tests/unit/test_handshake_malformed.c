@@ -12,6 +12,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define BYTES(literal) literal, sizeof(literal) - 1
+#define OCTETS(literal) (const uint8_t *)(literal), sizeof(literal) - 1
 #define RANDOM "\1\2\3\4\5\6\7\10\1\2\3\4\5\6\7\10\1\2\3\4\5\6\7\10\1\2\3\4\5\6\7\10"
 
 static struct builder stream;
@@ -369,6 +370,86 @@ static void messages_behind_a_server_hello(void **state)
 	}
 }
 
+#define RANDOM24 "\1\2\3\4\5\6\7\10\1\2\3\4\5\6\7\10\1\2\3\4\5\6\7\10"
+
+/* clang-format off */
+static const struct {
+	const char *body;
+	size_t n;
+	bool good;
+} client_heads[] = {
+	{ BYTES("\3\3" RANDOM "\0\0\2\0\x2f\1\0"), true },
+	{ BYTES("\3\4" RANDOM "\0\0\2\0\x2f\1\0"), true },         /* no offer of TLS 1.3 yet */
+	{ BYTES("\2\3" RANDOM "\0\0\2\0\x2f\1\0"), false },
+	{ BYTES("\3\3" RANDOM "\0\0\0\1\0"), false },               /* no suite */
+	{ BYTES("\3\3" RANDOM "\0\0\3\0\x2f\0\1\0"), false },       /* one and a half */
+	{ BYTES("\3\3" RANDOM "\0\0\2\0\x2f\0"), false },           /* no compression method, not even none */
+	{ BYTES("\3\3" RANDOM "\x20" RANDOM "\0\2\0\x2f\1\0"), true },
+	{ BYTES("\3\3" RANDOM "\x21" RANDOM "x\0\2\0\x2f\1\0"), false }, /* session id over 32 bytes */
+};
+/* clang-format on */
+
+static void heads_of_a_client_hello(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(client_heads); i++) {
+		restart();
+		put_message(&stream, 1, (const uint8_t *)client_heads[i].body, client_heads[i].n);
+		assert_int_equal(take(FROM_CLIENT), client_heads[i].good);
+		assert_int_equal(taken(FROM_CLIENT)->malformed, !client_heads[i].good);
+		if (client_heads[i].good)
+			assert_int_equal(handshake_facts(handshake)->client.version_max, 0x0303);
+	}
+}
+
+static void the_sentinel_is_eight_bytes(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *body;
+		size_t n;
+		enum tls_sentinel sentinel;
+	} hellos[] = {
+		{ BYTES("\3\3" RANDOM24 "DOWNGRD\0"
+			"\0\xc0\x2f\0"),
+		  TLS_SENTINEL_TLS11 },
+		{ BYTES("\3\3" RANDOM24 "DOWNGRD\1"
+			"\0\xc0\x2f\0"),
+		  TLS_SENTINEL_TLS12 },
+		{ BYTES("\3\3" RANDOM24 "DOWNGRD\2"
+			"\0\xc0\x2f\0"),
+		  TLS_SENTINEL_NONE },
+		{ BYTES("\3\3" RANDOM24 "DOWNGRX\1"
+			"\0\xc0\x2f\0"),
+		  TLS_SENTINEL_NONE },
+	};
+	for (size_t i = 0; i < COUNT(hellos); i++) {
+		restart();
+		put_message(&stream, 2, (const uint8_t *)hellos[i].body, hellos[i].n);
+		assert_true(take(FROM_SERVER));
+		assert_int_equal(handshake_facts(handshake)->server.sentinel, hellos[i].sentinel);
+	}
+}
+
+/* A key share means nothing without TLS 1.3; compression is told; a raw public key is no certificate. */
+static void rare_answers_of_a_server(void **state)
+{
+	(void)state;
+	const struct tls_server_facts *server;
+	put_message(&stream, 2, OCTETS("\3\3" RANDOM "\0\xc0\x2f\1\0\11\0\x33\0\5\0\x1d\0\1k"));
+	assert_true(take(FROM_SERVER));
+	server = &handshake_facts(handshake)->server;
+	assert_int_equal(server->group, 0);
+	assert_true(server->compression);
+	restart();
+	put_message(&stream, 2, OCTETS("\3\3" RANDOM "\0\xc0\x2f\0\0\5\0\x14\0\1\2"));
+	put_message(&stream, 11, OCTETS("\0\0\3key"));
+	assert_true(take(FROM_SERVER));
+	server = &handshake_facts(handshake)->server;
+	assert_true(server->raw_public_key && !server->compression);
+	assert_false(taken(FROM_SERVER)->certificates.seen);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -382,6 +463,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(long_lists_are_counted, begin, end),
 		cmocka_unit_test_setup_teardown(server_hellos_good_and_bad, begin, end),
 		cmocka_unit_test_setup_teardown(messages_behind_a_server_hello, begin, end),
+		cmocka_unit_test_setup_teardown(heads_of_a_client_hello, begin, end),
+		cmocka_unit_test_setup_teardown(the_sentinel_is_eight_bytes, begin, end),
+		cmocka_unit_test_setup_teardown(rare_answers_of_a_server, begin, end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

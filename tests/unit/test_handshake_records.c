@@ -215,7 +215,11 @@ static void an_sslv2_hello_is_told_apart(void **state)
 		assert_int_equal(facts()->client.sslv2, hellos[i].sslv2);
 		assert_int_equal(facts()->stream[FROM_CLIENT].malformed, !hellos[i].sslv2);
 	}
-	restart(); /* a server does not send one, nor a client in the middle */
+	restart(); /* nor does one come in the middle, or from a server */
+	put_client_hello(&stream, 23, "", 0);
+	put_bytes(&stream, hellos[0].bytes, 5);
+	assert_false(take(FROM_CLIENT));
+	assert_true(facts()->stream[FROM_CLIENT].malformed && !facts()->client.sslv2);
 	put_bytes(&stream, hellos[0].bytes, 5);
 	assert_false(take(FROM_SERVER));
 	assert_true(facts()->stream[FROM_SERVER].malformed && !facts()->client.sslv2);
@@ -374,6 +378,37 @@ static void retries_come_once(void **state)
 	assert_true(facts()->stream[FROM_CLIENT].malformed);
 }
 
+/* Once the client has sent its ClientKeyExchange, no ClientHello can follow: what looks like one is encrypted. */
+static void no_hello_behind_a_key_exchange(void **state)
+{
+	(void)state;
+	for (int changed = 0; changed <= 1; changed++) {
+		restart();
+		put_client_hello(&stream, 23, "", 0);
+		put_message(&stream, 16, BYTES("key"));
+		if (changed)
+			put_change_cipher_spec();
+		put_client_hello(&stream, 23, "", 0);
+		assert_false(take(FROM_CLIENT));
+		assert_int_equal(facts()->client.hellos, 1);
+		assert_int_equal(facts()->stream[FROM_CLIENT].encrypted, changed);
+		assert_int_equal(facts()->stream[FROM_CLIENT].malformed, !changed);
+	}
+}
+
+static void certificates_come_once(void **state)
+{
+	(void)state;
+	put_server_hello(&stream, 0x0303, 0xc02f);
+	put_message(&stream, 11, BYTES("\0\0\4\0\0\1x"));
+	assert_true(take(FROM_SERVER));
+	put_message(&stream, 11, BYTES("\0\0\4\0\0\1y"));
+	assert_false(take(FROM_SERVER));
+	assert_true(facts()->stream[FROM_SERVER].malformed);
+	assert_int_equal(facts()->stream[FROM_SERVER].certificates.count, 1);
+	assert_int_equal(facts()->stream[FROM_SERVER].certificates.list[0].der[0], 'x');
+}
+
 /* The echo of the session id says so first; a certificate, or the lack of one, in the end. */
 static void resumption_by_session_id(void **state)
 {
@@ -421,6 +456,8 @@ int main(void)
 		TEST(nothing_encrypted_inside_a_message),
 		TEST(what_follows_the_clients_change_cipher_spec),
 		TEST(retries_come_once),
+		TEST(no_hello_behind_a_key_exchange),
+		TEST(certificates_come_once),
 		TEST(resumption_by_session_id),
 		TEST(record_versions),
 	};
