@@ -75,4 +75,48 @@ static __noinline int emit(struct flow *flow, __u8 reason)
 	return 0;
 }
 
+/*
+ * Sends one piece of a segment's TLS handshake bytes, from offset on. Returns how many, 0 to stop: at the direction's
+ * limit, or where an event is lost, since what comes behind a hole could not be read. A function of its own, as
+ * client_chunk() is.
+ */
+__noinline int handshake_chunk(struct __sk_buff *skb, __u32 offset, __u32 from_server)
+{
+	struct bpf_sock *sk = skb->sk;
+	if (!sk || offset >= skb->len)
+		return 0;
+	struct flow *flow = bpf_sk_storage_get(&flows, sk, 0, 0);
+	if (!flow)
+		return 0;
+	__u32 *sent = &flow->handshake_sent[from_server & 1];
+	if (*sent >= HANDSHAKE_LIMIT)
+		return 0;
+	__u32 n = skb->len - offset;
+	if (n > HANDSHAKE_CHUNK)
+		n = HANDSHAKE_CHUNK;
+	barrier_var(n);
+	n = ((n - 1) & (HANDSHAKE_CHUNK - 1)) + 1;
+	struct handshake_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	if (!event) {
+		count(COUNTER_EVENTS_LOST);
+		*sent = HANDSHAKE_LIMIT;
+		return 0;
+	}
+	__builtin_memset(event, 0, sizeof(*event));
+	event->flow_id = flow->flow_id;
+	event->offset = *sent;
+	event->length = (__u16)n;
+	event->from_server = (__u8)(from_server & 1);
+	if (bpf_skb_load_bytes(skb, offset, event->bytes, n)) {
+		bpf_ringbuf_discard(event, BPF_RB_NO_WAKEUP);
+		count(COUNTER_HELPER_FAILED);
+		*sent = HANDSHAKE_LIMIT;
+		return 0;
+	}
+	bpf_ringbuf_submit(event, wake_flags(EVENT_PROGRESS));
+	count(COUNTER_EVENTS_SENT);
+	*sent += n;
+	return (int)n;
+}
+
 #endif

@@ -61,6 +61,7 @@ struct flow {
 	struct bpf_spin_lock ingress_lock; /* of the two below */
 	__u8 ingress_busy;                 /* a segment is being read */
 	__u8 ingress_raced;                /* another came meanwhile, on another CPU */
+	__u32 handshake_sent[2]; /* bytes of the TLS handshake that the agent was sent; by direction, 1 is the server's */
 	__u32 client_taken; /* bytes of the chunk that are read */
 	__u32 server_taken;
 	__u8 client_chunk[CHUNK]; /* wiped after use: it may hold a secret */

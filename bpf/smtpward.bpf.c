@@ -128,6 +128,25 @@ static __always_inline void commit(struct flow *flow, const struct segment *segm
 		emit(flow, EVENT_PROGRESS);
 }
 
+/*
+ * Tells the agent the handshake bytes of a segment that a parser has gone through. was and is: the parser is in TLS,
+ * before and after. TLS that begins anywhere but at a segment's start is none that a TLS library has begun.
+ */
+static __always_inline void tell_handshake(struct __sk_buff *skb, __u32 offset, bool was, bool is, __u32 from_server)
+{
+	__u8 first = 0;
+	if (!was && !is)
+		return;
+	if (!was && (bpf_skb_load_bytes(skb, offset, &first, 1) || !tls_type_is_valid(first)))
+		return;
+	for (int i = 0; i < HANDSHAKE_LIMIT / HANDSHAKE_CHUNK; i++) {
+		int sent = handshake_chunk(skb, offset, from_server);
+		if (sent <= 0)
+			break;
+		offset += (__u32)sent;
+	}
+}
+
 static __noinline int egress(struct __sk_buff *skb, struct flow *flow)
 {
 	struct segment segment = {};
@@ -160,10 +179,15 @@ static __noinline int egress(struct __sk_buff *skb, struct flow *flow)
 		flow->work.state = CLIENT_OPAQUE;
 	}
 	count(COUNTER_SEGMENTS_PARSED);
-	client_segment(skb, flow, segment.payload + (ahead < 0 ? (__u32)-ahead : 0));
+	bool was_in_tls = flow->client.state == CLIENT_TLS;
+	bool was_clear = !(flow->client.facts & FACT(CLIENT_FINISHED));
+	__u32 offset = segment.payload + (ahead < 0 ? (__u32)-ahead : 0);
+	client_segment(skb, flow, offset);
 	if (segment_is_condemned(flow))
 		return block(flow);
 	commit(flow, &segment);
+	if (was_clear)
+		tell_handshake(skb, offset, was_in_tls, flow->client.state == CLIENT_TLS, 0);
 	return PASS;
 }
 
@@ -259,7 +283,9 @@ static __always_inline bool server_segment(struct __sk_buff *skb, struct flow *f
 		return true; /* seen before */
 	if (!flow->server_has_next || ahead > 0)
 		return false;
-	__u32 offset = segment->payload + (__u32)-ahead;
+	__u32 start = segment->payload + (__u32)-ahead, offset = start;
+	bool was_in_tls = flow->server.in_tls;
+	bool was_clear = !(flow->server.facts & FACT(SERVER_DATA)) && !flow->server.tls.legacy;
 	flow->server_next = segment->sequence + segment->length;
 	int taken = 1;
 	for (int i = 0; i < CHUNKS_MAX; i++) {
@@ -272,6 +298,8 @@ static __always_inline bool server_segment(struct __sk_buff *skb, struct flow *f
 		server_give_up(&flow->server);
 	if (flow->server.facts & FACT(SERVER_CAP))
 		count(COUNTER_CAPS); /* once: the parser is opaque now */
+	if (was_clear)
+		tell_handshake(skb, start, was_in_tls, flow->server.in_tls, 1);
 	return offset >= skb->len || taken > 0;
 }
 

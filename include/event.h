@@ -13,7 +13,7 @@
 
 #include <linux/types.h>
 
-#define EVENT_ABI_VERSION 1
+#define EVENT_ABI_VERSION 2
 
 #define MECHANISM_SIZE 32 /* a SASL mechanism name has at most 20 characters (RFC 4422 section 3.1), and NUL */
 #define ACCOUNT_SIZE 64   /* the user name in AUTH PLAIN or LOGIN, cut there, and NUL */
@@ -79,6 +79,25 @@ struct flow_event {
 
 _Static_assert(sizeof(struct flow_event) == 80 + 20 + 12 + 12 + 32 + 16 + MECHANISM_SIZE + ACCOUNT_SIZE + SERVER_NAME_SIZE + 4,
 	       "event ABI: no implicit padding but the four bytes at the end");
+
+/*
+ * The clear part of a TLS handshake, as it passed: consecutive bytes of one direction, from the first TLS record on.
+ * Public data, whose reading is the agent's business. A hole in offset means that an event was lost.
+ */
+#define HANDSHAKE_CHUNK 512 /* what BPF can set to zero in one go */
+#define HANDSHAKE_LIMIT (32 * 1024) /* of each direction */
+
+struct handshake_event {
+	__u64 flow_id;
+	__u32 offset; /* of the first byte */
+	__u16 length;
+	__u8 from_server; /* 0: from the client */
+	__u8 reserved;
+	__u8 bytes[HANDSHAKE_CHUNK];
+};
+
+_Static_assert(sizeof(struct handshake_event) == 16 + HANDSHAKE_CHUNK, "event ABI: no implicit padding");
+_Static_assert(sizeof(struct handshake_event) != sizeof(struct flow_event), "events are told apart by their size");
 
 /* What the BPF programs count, in a per-CPU array. Append only. */
 /* clang-format off */

@@ -154,6 +154,8 @@ static void prepare_tls(const char *certificate, const char *key)
 		fail("tls-min");
 	if (faults.tls_max && SSL_CTX_set_max_proto_version(tls, version_number(faults.tls_max)) != 1)
 		fail("tls-max");
+	if (faults.groups && SSL_CTX_set1_groups_list(tls, faults.groups) != 1)
+		fail("groups: none known in %s", faults.groups);
 	if (faults.ciphers && SSL_CTX_set_cipher_list(tls, faults.ciphers) != 1)
 		fail("ciphers: none known in %s", faults.ciphers);
 }

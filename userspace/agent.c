@@ -168,6 +168,7 @@ static void take_event(void *context, const struct flow_event *event)
 		session->cgroup = cgroup_path(agent, event->cgroup_id);
 	set_account(agent, session);
 	judge(&session->last, &session->judgement);
+	judge_handshake(&session->last, session->tls, &session->judgement);
 	find_fallback(agent, session);
 	raise_new_findings(agent, session);
 	if (event->reason == EVENT_CLOSED) {
@@ -178,9 +179,17 @@ static void take_event(void *context, const struct flow_event *event)
 	control_publish_session(agent->control, session);
 }
 
+static void take_handshake(void *context, const struct handshake_event *event)
+{
+	struct agent *agent = context;
+	agent->counts.events_read++;
+	sessions_take_handshake(agent->sessions, event);
+}
+
 void agent_read_events(struct agent *agent)
 {
-	kernel_read(agent->kernel, take_event, agent);
+	const struct kernel_reader reader = { .flow = take_event, .handshake = take_handshake, .context = agent };
+	kernel_read(agent->kernel, &reader);
 }
 
 #define SWEEP_MAX 256      /* sockets looked for at once */

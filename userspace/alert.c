@@ -65,6 +65,7 @@ static void free_copy(struct session *copy)
 		return;
 	free(copy->cgroup);
 	free(copy->account);
+	free(copy->tls);
 	free(copy);
 }
 
@@ -100,6 +101,10 @@ static struct session *copy_session(const struct session *session)
 	copy->prev = copy->next = NULL;
 	copy->cgroup = session->cgroup ? strdup(session->cgroup) : NULL;
 	copy->account = session->account ? strdup(session->account) : NULL;
+	copy->handshake = NULL;
+	copy->tls = session->tls ? malloc(sizeof(*copy->tls)) : NULL;
+	if (copy->tls)
+		*copy->tls = *session->tls;
 	return copy;
 }
 

@@ -40,7 +40,10 @@ enum outcome {
 	X(TLS_NOT_STARTED,       "tls-not-started") \
 	X(TLS_HANDSHAKE_FAILED,  "tls-handshake-failed") \
 	X(TLS_FALLBACK,          "tls-fallback") \
-	X(PLAINTEXT_ON_TLS_PORT, "plaintext-on-tls-port")
+	X(PLAINTEXT_ON_TLS_PORT, "plaintext-on-tls-port") \
+	X(TLS_VERSION_WEAK,      "tls-version-weak") \
+	X(TLS_CIPHER_WEAK,       "tls-cipher-weak") \
+	X(TLS_DOWNGRADE_SENTINEL, "tls-downgrade-sentinel")
 /* clang-format on */
 
 enum finding {

@@ -366,6 +366,61 @@ static const struct finding_text text_PLAINTEXT_ON_TLS_PORT = {
 	.control = IN_TRANSIT "; " CONFIGURATION,
 };
 
+static const struct finding_text text_TLS_VERSION_WEAK = {
+	.summary = "The session uses a TLS version before 1.2",
+	.meaning = "TLS 1.0 and 1.1 are retired (RFC 8996): they stand on MD5 and SHA-1. Mail in such a session is better off "
+		   "than in clear, but an attacker on the path has more to try. Mostly one side is simply old.",
+	.signature = "A ServerHello that chooses TLS 1.1 or older, and application data both ways after it.",
+	.severity = "warning" NOT_REQUIRED,
+	.postfix = "\"smtp_tls_protocols = >=TLSv1.2\", and the same in smtp_tls_mandatory_protocols. As a server, "
+		   "smtpd_tls_protocols and smtpd_tls_mandatory_protocols.",
+	.exim = "GnuTLS: \"tls_require_ciphers = NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2\". OpenSSL: "
+		"\"openssl_options = +no_sslv3 +no_tlsv1 +no_tlsv1_1\".",
+	.opensmtpd = "Its own floor is TLS 1.2 on current systems: it is the other side, or an old libressl.",
+	.msmtp = "\"tls_priorities NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2\".",
+	.application = "Set the floor in the TLS context: Python's context.minimum_version = ssl.TLSVersion.TLSv1_2, "
+		       "nodemailer's tls.minVersion \"TLSv1.2\", Java's mail.smtp.ssl.protocols.",
+	.rfc8460 = "validation-failure",
+	.attack = ADVERSARY "; " DOWNGRADE,
+	.control = IN_TRANSIT "; " CONFIGURATION,
+};
+
+static const struct finding_text text_TLS_CIPHER_WEAK = {
+	.summary = "The session uses a weak cipher suite",
+	.meaning = "RFC 9325 section 4.1 rules out suites without encryption, of export grade, with RC4, without authentication, "
+		   "or with less than 112 bits: such a session is hardly better than cleartext. A suite whose key exchange "
+		   "is static RSA is told as information: who gets the server's key later can read all that was recorded.",
+	.signature = "A ServerHello that chooses such a suite, and application data both ways after it.",
+	.severity = "error; info for static RSA" NOT_REQUIRED,
+	.postfix = "\"smtp_tls_ciphers = medium\" or \"high\" and \"smtp_tls_exclude_ciphers = aNULL, eNULL, EXPORT, RC4, 3DES, "
+		   "kRSA\"; aNULL is in use at \"may\" and \"encrypt\" unless excluded.",
+	.exim = "Set tls_require_ciphers: \"NORMAL:-RSA\" with GnuTLS, \"HIGH:!aNULL:!kRSA\" with OpenSSL.",
+	.opensmtpd = "\"smtp ciphers\" for the listener; as a client its library's defaults hold none of these.",
+	.msmtp = "tls_priorities, for example \"NORMAL:-RSA\".",
+	.application = "Leave the library's default cipher list alone, or set_ciphers(\"HIGH:!aNULL:!kRSA\") where it was changed.",
+	.rfc8460 = "validation-failure",
+	.attack = ADVERSARY "; " DOWNGRADE,
+	.control = IN_TRANSIT "; " CONFIGURATION,
+};
+
+static const struct finding_text text_TLS_DOWNGRADE_SENTINEL = {
+	.summary = "The server was offered less TLS than the client offered",
+	.meaning = "A server that could do more than the ClientHello it got asked for marks its random value (RFC 8446 section "
+		   "4.1.3). The client did offer more: somebody on the way changed its ClientHello. A client that knows "
+		   "of the mark ends the handshake.",
+	.signature = "DOWNGRD and 01 or 00 as the last eight bytes of ServerHello.random, in answer to a ClientHello that "
+		     "offered a higher version.",
+	.severity = "error" NOT_REQUIRED,
+	.postfix = ASK_SERVER "TLS-inspecting firewalls and their like are the usual cause: have SMTP taken out of inspection.",
+	.exim = ASK_SERVER "Have SMTP taken out of TLS inspection.",
+	.opensmtpd = ASK_SERVER "Have SMTP taken out of TLS inspection.",
+	.msmtp = ASK_SERVER "Have SMTP taken out of TLS inspection.",
+	.application = ASK_SERVER "Have SMTP taken out of TLS inspection.",
+	.rfc8460 = "validation-failure",
+	.attack = ADVERSARY "; " DOWNGRADE,
+	.control = IN_TRANSIT "; " MONITORING,
+};
+
 /* A finding without a text, or a text without a finding, does not compile. */
 static const struct finding_text *const texts[] = {
 #define X(id, name) [FINDING_##id] = &text_##id,

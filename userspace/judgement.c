@@ -2,9 +2,11 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "cipher_suite.h"
 #include "facts.h"
 #include "judgement.h"
 #include "policy.h"
+#include "tls_names.h"
 
 /* What makes the rest of a flow's story untold. */
 #define FACTS_DOUBT (FACT(CLIENT_GAP) | FACT(SERVER_GAP) | FACT(SERVER_CAP) | FACT(MIDWAY) | FACT(UNSEEN) | FACT(NO_STORAGE))
@@ -243,6 +245,25 @@ void judge(const struct flow_event *event, struct judgement *judgement)
 		find_handshake(&view, judgement);
 	}
 	find_mail(&view, judgement);
+	if (event->require == REQUIRE_NONE)
+		memset(judgement->severity, SEVERITY_INFO, sizeof(judgement->severity));
+}
+
+/* RFC 9325 sections 3.1.1 and 4.1. What was negotiated matters where it came to protect something. */
+void judge_handshake(const struct flow_event *event, const struct tls_summary *tls, struct judgement *judgement)
+{
+	if (!tls)
+		return;
+	if (tls->downgrade)
+		find(judgement, FINDING_TLS_DOWNGRADE_SENTINEL, SEVERITY_ERROR);
+	if (tls->version && facts_tls_established(event->facts)) {
+		if (tls->version < TLS_VERSION_12)
+			find(judgement, FINDING_TLS_VERSION_WEAK, SEVERITY_WARNING);
+		if (cipher_weakness(tls->suite))
+			find(judgement, FINDING_TLS_CIPHER_WEAK, SEVERITY_ERROR);
+		else if (cipher_is_static_rsa(tls->suite))
+			find(judgement, FINDING_TLS_CIPHER_WEAK, SEVERITY_INFO);
+	}
 	if (event->require == REQUIRE_NONE)
 		memset(judgement->severity, SEVERITY_INFO, sizeof(judgement->severity));
 }

@@ -8,6 +8,7 @@
 
 #include "event.h"
 #include "finding.h"
+#include "tls_summary.h"
 
 struct judgement {
 	enum outcome outcome;
@@ -31,5 +32,8 @@ enum exposure mechanism_exposure(const char *mechanism);
  * takes two sessions (history.h).
  */
 void judge(const struct flow_event *event, struct judgement *judgement);
+
+/* Adds what the handshake itself shows: call it after judge(). tls may be NULL. */
+void judge_handshake(const struct flow_event *event, const struct tls_summary *tls, struct judgement *judgement);
 
 #endif

@@ -90,8 +90,10 @@ static int quiet(enum libbpf_print_level level, const char *format, va_list argu
 static int take_record(void *context, void *data, size_t size)
 {
 	struct kernel *kernel = context;
-	if (size >= sizeof(struct flow_event))
-		kernel->take(kernel->take_context, data);
+	if (size == sizeof(struct flow_event))
+		kernel->reader->flow(kernel->reader->context, data);
+	else if (size == sizeof(struct handshake_event))
+		kernel->reader->handshake(kernel->reader->context, data);
 	return 0;
 }
 
@@ -243,10 +245,9 @@ int kernel_ring_fd(const struct kernel *kernel)
 	return ring_buffer__epoll_fd(kernel->ring);
 }
 
-int kernel_read(struct kernel *kernel, void (*take)(void *context, const struct flow_event *event), void *context)
+int kernel_read(struct kernel *kernel, const struct kernel_reader *reader)
 {
-	kernel->take = take;
-	kernel->take_context = context;
+	kernel->reader = reader;
 	return ring_buffer__consume(kernel->ring);
 }
 

@@ -34,10 +34,17 @@ struct kernel *kernel_open(const struct config *config, struct kernel_problem *p
 /* Detaches everything. leave: keep links and maps pinned, so that the kernel goes on without an agent. */
 void kernel_close(struct kernel *kernel, bool leave);
 
-/* Descriptor to poll for reading; kernel_read() then hands every waiting event to take(). Returns how many
- * there were, or a negative errno. */
+/* What the ring holds. */
+struct kernel_reader {
+	void (*flow)(void *context, const struct flow_event *event);
+	void (*handshake)(void *context, const struct handshake_event *event);
+	void *context;
+};
+
+/* Descriptor to poll for reading; kernel_read() then hands every waiting event to reader. Returns how many there
+ * were, or a negative errno. */
 int kernel_ring_fd(const struct kernel *kernel);
-int kernel_read(struct kernel *kernel, void (*take)(void *context, const struct flow_event *event), void *context);
+int kernel_read(struct kernel *kernel, const struct kernel_reader *reader);
 
 /* Takes effect at each flow's next command. Return 0 or a negative errno. */
 int kernel_set_mode(struct kernel *kernel, enum policy_mode mode);

@@ -30,8 +30,7 @@ struct kernel {
 	char pin_path[128];
 	bool pinned; /* the pins below pin_path are ours */
 	const unsigned long *consumer_position, *producer_position; /* pages of the ring */
-	void (*take)(void *context, const struct flow_event *event);
-	void *take_context;
+	const struct kernel_reader *reader; /* during kernel_read() */
 };
 
 /* kernel_policy.c: write the port map; write settings. Return 0 or a negative errno. */

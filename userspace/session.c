@@ -28,6 +28,14 @@ static bool is_closed(const struct session *session)
 	return session->closed.tv_sec != 0;
 }
 
+static void free_contents(struct session *session)
+{
+	handshake_free(session->handshake);
+	free(session->tls);
+	free(session->cgroup);
+	free(session->account);
+}
+
 static void forget(struct sessions *sessions, struct session *session)
 {
 	if (is_closed(session))
@@ -36,8 +44,7 @@ static void forget(struct sessions *sessions, struct session *session)
 		sessions->open--;
 	HASH_DEL(sessions->by_id, session);
 	DL_DELETE(sessions->by_age, session);
-	free(session->cgroup);
-	free(session->account);
+	free_contents(session);
 	free(session);
 }
 
@@ -102,6 +109,38 @@ static void keep_worse_exposure(struct flow_event *newer, const struct flow_even
 	memcpy(newer->account, older->account, sizeof(newer->account));
 }
 
+/* Brings session->tls up to date; a handshake that is over is not kept, for the sake of memory. */
+static void summarize_handshake(struct session *session)
+{
+	bool over = session->last.reason == EVENT_CLOSED || facts_tls_established(session->last.facts);
+	if (!session->handshake)
+		return;
+	if (!session->tls)
+		session->tls = malloc(sizeof(*session->tls));
+	if (session->tls)
+		tls_summarize(handshake_facts(session->handshake), session->tls);
+	if (over) {
+		handshake_free(session->handshake);
+		session->handshake = NULL;
+	}
+}
+
+void sessions_take_handshake(struct sessions *sessions, const struct handshake_event *event)
+{
+	struct session *session = sessions_find(sessions, event->flow_id);
+	enum direction direction = event->from_server ? FROM_SERVER : FROM_CLIENT;
+	if (!session || is_closed(session) || event->length > sizeof(event->bytes))
+		return;
+	if (!session->handshake && !session->tls && event->offset == 0)
+		session->handshake = handshake_new();
+	if (!session->handshake)
+		return;
+	if (session->handshake_read[direction] != event->offset)
+		handshake_lost(session->handshake, direction);
+	handshake_take(session->handshake, direction, event->bytes, event->length);
+	session->handshake_read[direction] = event->offset + event->length;
+}
+
 static void close_session(struct sessions *sessions, struct session *session, struct timespec when)
 {
 	session->closed = when;
@@ -128,6 +167,7 @@ struct session *sessions_take(struct sessions *sessions, const struct flow_event
 	struct flow_event older = session->last;
 	session->last = *event;
 	keep_worse_exposure(&session->last, &older);
+	summarize_handshake(session);
 	if (event->reason == EVENT_CLOSED)
 		close_session(sessions, session, wall_clock(event->time_ns));
 	return session;
@@ -136,6 +176,8 @@ struct session *sessions_take(struct sessions *sessions, const struct flow_event
 void sessions_give_up(struct sessions *sessions, struct session *session, struct timespec now)
 {
 	session->events_missed++;
+	handshake_free(session->handshake);
+	session->handshake = NULL;
 	close_session(sessions, session, now);
 }
 

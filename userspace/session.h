@@ -11,7 +11,9 @@
 #include <utlist.h>
 
 #include "event.h"
+#include "handshake.h"
 #include "judgement.h"
+#include "tls_summary.h"
 
 struct session {
 	uint64_t id; /* the flow id; printed with session_id_text() */
@@ -23,6 +25,9 @@ struct session {
 	uint32_t findings_told; /* FINDING_MASK: an alert was raised already */
 	uint32_t events_missed; /* holes in the events' sequence */
 	char *cgroup;           /* path below the cgroup root; NULL: not known. Owned */
+	struct handshake *handshake; /* being read; NULL before TLS and once it is over. Owned */
+	uint32_t handshake_read[2];  /* bytes of it, by direction */
+	struct tls_summary *tls;     /* what was read of it; NULL without TLS. Owned */
 	char *account;          /* what may be told of the account (name, hash) or NULL. Owned */
 	UT_hash_handle hh;
 	struct session *prev, *next; /* by age: the oldest first */
@@ -44,6 +49,9 @@ void sessions_free(struct sessions *sessions);
 
 /* Finds or makes the event's session and takes the event in. Does not judge. Returns NULL only without memory. */
 struct session *sessions_take(struct sessions *sessions, const struct flow_event *event);
+
+/* Takes in a piece of a session's TLS handshake. A piece of an unknown session, and one behind a hole, is passed over. */
+void sessions_take_handshake(struct sessions *sessions, const struct handshake_event *event);
 
 /* Closes a session whose last event was lost: nothing more will come. now is of CLOCK_REALTIME. */
 void sessions_give_up(struct sessions *sessions, struct session *session, struct timespec now);

@@ -8,8 +8,10 @@
 
 #include "address.h"
 #include "escape.h"
+#include "cipher_suite.h"
 #include "facts.h"
 #include "policy.h"
+#include "tls_names.h"
 
 static const char *const fact_names[FACT_COUNT] = {
 #define X(id, name) [FACT_BIT_##id] = name,
@@ -146,12 +148,34 @@ static json_t *starttls_json(const struct flow_event *last)
 			 (last->facts & FACT(STARTTLS_ASKED)) != 0, "reply", code_json(last->starttls_code));
 }
 
-static json_t *tls_json(const struct flow_event *last)
+/* What was read of the handshake; every key is there, null where nothing was. */
+static void set_handshake(json_t *object, const struct tls_summary *tls)
 {
-	return json_pack("{s:b,s:b,s:o,s:o}", "established", facts_tls_established(last->facts), "from_start",
-			 (last->facts & FACT(TLS_FROM_START)) != 0, "client_alert",
-			 alert_json(last->facts, FACT(CLIENT_ALERT), last->client_alert), "server_alert",
-			 alert_json(last->facts, FACT(SERVER_ALERT), last->server_alert));
+	static const struct tls_summary nothing;
+	char name[TLS_NAME_SIZE], cipher[CIPHER_NAME_SIZE];
+	bool chosen = tls && tls->version;
+	if (!tls)
+		tls = &nothing;
+	json_object_set_new(object, "version", chosen ? json_string(tls_version_name(tls->version, name)) : json_null());
+	json_object_set_new(object, "cipher", chosen ? json_string(cipher_name(tls->suite, cipher)) : json_null());
+	json_object_set_new(object, "group", tls->group ? json_string(tls_group_name(tls->group, name)) : json_null());
+	json_object_set_new(object, "server_name", text_json(tls->server_name, sizeof(tls->server_name)));
+	json_object_set_new(object, "alpn", text_json((const char *)tls->protocol, tls->protocol_length));
+	json_object_set_new(object, "resumed", tls->resumed == TLS_RESUMED_UNKNOWN ? json_null()
+										   : json_boolean(tls->resumed == TLS_RESUMED_YES));
+	json_object_set_new(object, "ja4", tls->ja4[0] ? json_string(tls->ja4) : json_null());
+}
+
+static json_t *tls_json(const struct session *session)
+{
+	const struct flow_event *last = &session->last;
+	json_t *object = json_pack("{s:b,s:b,s:o,s:o}", "established", facts_tls_established(last->facts), "from_start",
+				   (last->facts & FACT(TLS_FROM_START)) != 0, "client_alert",
+				   alert_json(last->facts, FACT(CLIENT_ALERT), last->client_alert), "server_alert",
+				   alert_json(last->facts, FACT(SERVER_ALERT), last->server_alert));
+	if (object)
+		set_handshake(object, session->tls);
+	return object;
 }
 
 /* What goes beyond the one line that a session is in a table. */
@@ -184,7 +208,7 @@ json_t *session_json(const struct session *session)
 		outcome_name(session->judgement.outcome), "findings", findings_json(session->judgement.findings),
 		"facts", facts_json(last->facts), "starttls", starttls_json(last), "auth", "mechanism",
 		text_json(last->mechanism, sizeof(last->mechanism)), "account", text_json(session->account, SIZE_MAX),
-		"tls", tls_json(last), "blocked", (last->facts & FACT(BLOCKED)) != 0, "would_block",
+		"tls", tls_json(session), "blocked", (last->facts & FACT(BLOCKED)) != 0, "would_block",
 		(last->facts & FACT(WOULD_BLOCK)) != 0, "bytes", "sent", (json_int_t)last->bytes_sent, "received",
 		(json_int_t)last->bytes_received);
 

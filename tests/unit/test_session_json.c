@@ -77,7 +77,8 @@ static void what_is_absent_is_null_or_an_empty_list(void **state)
 		    "\"outcome\":\"unknown\",\"findings\":[],\"facts\":[],"
 		    "\"starttls\":{\"offered\":false,\"asked\":false,\"reply\":null},"
 		    "\"auth\":{\"mechanism\":null,\"account\":null},"
-		    "\"tls\":{\"established\":false,\"from_start\":false,\"client_alert\":null,\"server_alert\":null},"
+		    "\"tls\":{\"established\":false,\"from_start\":false,\"client_alert\":null,\"server_alert\":null,"
+		    "\"version\":null,\"cipher\":null,\"group\":null,\"server_name\":null,\"alpn\":null,\"resumed\":null,\"ja4\":null},"
 		    "\"blocked\":false,\"would_block\":false,\"bytes\":{\"sent\":0,\"received\":0},"
 		    "\"severity\":null,\"cause\":null,\"unknown_reason\":null,\"linked_session\":null,\"end\":null,"
 		    "\"events_missed\":0,\"policy\":{\"rule\":0,\"require\":\"none\"}}");
@@ -98,7 +99,8 @@ static void everything_that_is_known_is_told(void **state)
 		    "\"facts\":[\"ehlo-sent\",\"auth-clear\",\"would-block\"],"
 		    "\"starttls\":{\"offered\":false,\"asked\":false,\"reply\":454},"
 		    "\"auth\":{\"mechanism\":\"PLAIN\",\"account\":\"alice\"},"
-		    "\"tls\":{\"established\":false,\"from_start\":false,\"client_alert\":null,\"server_alert\":null},"
+		    "\"tls\":{\"established\":false,\"from_start\":false,\"client_alert\":null,\"server_alert\":null,"
+		    "\"version\":null,\"cipher\":null,\"group\":null,\"server_name\":null,\"alpn\":null,\"resumed\":null,\"ja4\":null},"
 		    "\"blocked\":false,\"would_block\":true,\"bytes\":{\"sent\":1099511627776,\"received\":7},"
 		    "\"severity\":\"critical\",\"cause\":\"starttls-missing\",\"unknown_reason\":null,"
 		    "\"linked_session\":\"0000000000000002\",\"end\":\"server\",\"events_missed\":1,"
@@ -129,7 +131,7 @@ static void alerts_have_their_names(void **state)
 	struct session session = bare_session();
 	json_t *object, *tls, *alert;
 	(void)state;
-	session.last.facts = FACT(CLIENT_ALERT) | FACT(SERVER_ALERT) | FACT(TLS_FROM_START) | FACTS_TLS_ESTABLISHED;
+	session.last.facts = FACT(CLIENT_ALERT) | FACT(SERVER_ALERT) | FACT(TLS_FROM_START) | FACT(CLIENT_DATA) | FACT(SERVER_DATA);
 	session.last.client_alert = 48;
 	session.last.server_alert = TLS_ALERT_NOT_READABLE;
 	tls = tls_of(&session, &object);
