@@ -8,10 +8,12 @@
 #include <unistd.h>
 
 #include "address.h"
+#include "cipher_suite.h"
 #include "escape.h"
 #include "facts.h"
 #include "session.h"
 #include "session_json.h"
+#include "tls_names.h"
 
 /* Text built piece by piece in a buffer of fixed size; what does not fit is left out. */
 struct text {
@@ -231,7 +233,23 @@ static void set_network(json_t *event, const struct flow_event *flow)
 	json_object_set_new(event, "network",
 			    json_pack("{s:s,s:s,s:s,s:s,s:s}", "transport", "tcp", "type", ipv4 ? "ipv4" : "ipv6",
 				      "protocol", "smtp", "application", application, "direction", "egress"));
-	json_object_set_new(event, "tls", json_pack("{s:b}", "established", facts_tls_established(flow->facts)));
+}
+
+/* ECS names the protocol's version and suite apart, and has only what is known. */
+static void set_tls(json_t *event, const struct session *session)
+{
+	const struct tls_summary *summary = session->tls;
+	json_t *tls = json_pack("{s:b}", "established", facts_tls_established(session->last.facts));
+	char version[TLS_NAME_SIZE], cipher[CIPHER_NAME_SIZE];
+	if (summary && summary->version) {
+		json_object_set_new(tls, "version", json_string(tls_version_name(summary->version, version)));
+		json_object_set_new(tls, "version_protocol", json_string("tls"));
+		json_object_set_new(tls, "cipher", json_string(cipher_name(summary->suite, cipher)));
+	}
+	if (summary && summary->server_name[0])
+		json_object_set_new(tls, "client", json_pack("{s:o}", "server_name",
+							     text_json(summary->server_name, sizeof(summary->server_name))));
+	json_object_set_new(event, "tls", tls);
 }
 
 static void set_sender(json_t *event, const struct session *session)
@@ -290,6 +308,7 @@ json_t *ecs_alert(const struct alert *alert)
 		return NULL;
 	set_event(event, alert);
 	set_network(event, &alert->session->last);
+	set_tls(event, alert->session);
 	set_sender(event, alert->session);
 	json_object_set_new(event, "rule", json_pack("{s:s,s:s}", "id", id, "name", finding_text(alert->finding)->summary));
 	set_session(event, alert);
