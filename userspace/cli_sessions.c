@@ -10,6 +10,13 @@
 #include "cli_output.h"
 #include "finding.h"
 
+/* An open session of which nothing can be said yet is open, to people; to programs it is unknown, with a reason. */
+static const char *outcome_of(const json_t *session)
+{
+	const char *reason = member_text(session, "unknown_reason");
+	return strcmp(reason, "open") == 0 ? reason : member_text(session, "outcome");
+}
+
 /* "192.0.2.1:25", "[2001:db8::1]:25", or "" */
 static const char *endpoint(const json_t *object, char *text, size_t size)
 {
@@ -56,7 +63,7 @@ static void session_row(struct table *table, const json_t *session)
 {
 	char text[512];
 	const json_t *auth = json_object_get(session, "auth");
-	const char *outcome = member_text(session, "outcome");
+	const char *outcome = outcome_of(session);
 	bool stopped = member_true(session, "blocked"), would = member_true(session, "would_block");
 
 	table_cell(table, COLOUR_NONE, local_time(member_text(session, "opened"), text, sizeof(text)));
@@ -206,7 +213,7 @@ int cli_findings(struct cli *cli, int argc, char **argv)
 
 static void watch_session(const json_t *session)
 {
-	const char *outcome = member_text(session, "outcome");
+	const char *outcome = outcome_of(session);
 	const char *end = member_text(session, "closed");
 	char text[512];
 
