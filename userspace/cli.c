@@ -33,6 +33,8 @@ static const struct {
 	{ "policy", cli_policy, "list | test ADDRESS PORT [--user USER] [--cgroup PATH] | reload",
 	  "show, try or read again the policy" },
 	{ "explain", cli_explain, "[FINDING]", "what a finding means and how to fix it" },
+	{ "probe", cli_probe, "HOST [--port N] [--mx] [--ca FILE] [--name NAME] [--timeout SECONDS] [-4|-6]",
+	  "ask a server what encryption it has to offer" },
 	{ "version", cli_version, "", "the version of this program" },
 	{ "help", cli_help, "", "this text" },
 };
@@ -135,7 +137,7 @@ static int command_run(struct cli *cli, int argc, char **argv)
 			return result ? (out_flush(), result) : out_finish();
 		}
 	return cli_usage("there is no command \"%s\"; the commands are status, sessions, findings, watch, mode, policy, "
-			 "explain, version, help",
+			 "explain, probe, version, help",
 			 printable(argv[0], text, sizeof(text)));
 }
 
