@@ -36,7 +36,7 @@ def check(name):
     return decorate
 
 
-def wait_until(condition, what, seconds=30):
+def wait_until(condition, what, seconds=120):
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
