@@ -41,8 +41,6 @@ def mirrors():
         repository = "debian-security" if "security" in address else "debian"
         if origin == "Debian":
             found.setdefault(repository, address.rstrip("/"))
-    found.setdefault("debian", "http://deb.debian.org/debian")
-    found.setdefault("debian-security", "http://deb.debian.org/debian-security")
     return found
 
 
@@ -66,7 +64,8 @@ class Archive:
         places = mirrors()
         with open(f"{self.folder}/sources.list", "w", encoding="ascii") as sources:
             for repository, suite in sorted(set(SERIES.values())):
-                sources.write(f"deb [signed-by={KEYRING}] {places[repository]} {suite} main\n")
+                if repository in places:  # else its kernels are skipped: the archive has none
+                    sources.write(f"deb [signed-by={KEYRING}] {places[repository]} {suite} main\n")
         try:
             run("apt-get", *self.options, "update")
         except Unavailable as error:
