@@ -15,6 +15,7 @@ static const struct {
 	{ "meaning", offsetof(struct finding_text, meaning), NULL },
 	{ "signature", offsetof(struct finding_text, signature), "On the wire" },
 	{ "severity", offsetof(struct finding_text, severity), "Severity" },
+	{ "first", offsetof(struct finding_text, first), "First" },
 	{ "postfix", offsetof(struct finding_text, postfix), "Postfix" },
 	{ "exim", offsetof(struct finding_text, exim), "Exim" },
 	{ "opensmtpd", offsetof(struct finding_text, opensmtpd), "OpenSMTPD" },
@@ -39,7 +40,10 @@ static json_t *explain_json(enum finding finding)
 	json_t *object = json_pack("{s:s,s:s}", "finding", finding_name(finding), "summary", text->summary);
 
 	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
-		json_object_set_new(object, members[i].key, json_string(member(text, members[i].offset)));
+		{
+		const char *words = member(text, members[i].offset);
+		json_object_set_new(object, members[i].key, words ? json_string(words) : json_null());
+	}
 	return object;
 }
 
@@ -50,6 +54,8 @@ static void explain_print(enum finding finding)
 	out_colour(COLOUR_HEAD, finding_name(finding));
 	out_format(": %s\n\n", text->summary);
 	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+		if (!member(text, members[i].offset))
+			continue;
 		if (members[i].title) {
 			out_format("\n");
 			out_colour(COLOUR_HEAD, members[i].title);

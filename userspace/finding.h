@@ -64,6 +64,7 @@ struct finding_text {
 	const char *meaning;   /* a paragraph: what happened, and why it matters */
 	const char *signature; /* what is seen on the wire */
 	const char *severity;  /* how the severity is chosen, in words */
+	const char *first;     /* what to look at first, whatever the sender; NULL: nothing */
 	const char *postfix;   /* what to do: in Postfix, Exim, OpenSMTPD, msmtp and in application code */
 	const char *exim;
 	const char *opensmtpd;
@@ -88,7 +89,7 @@ int severity_by_name(const char *name);
 /* Returns the syslog level (LOG_CRIT ... LOG_INFO) of a severity. */
 int severity_syslog(enum severity severity);
 
-/* Returns the finding's texts; every member is set, for every finding. */
+/* Returns the finding's texts; every member but first is set, for every finding. */
 const struct finding_text *finding_text(enum finding finding);
 
 #endif

@@ -21,8 +21,8 @@
 	"PHPMailer::ENCRYPTION_STARTTLS. Java: mail.smtp.starttls.required=true and "                                     \
 	"mail.smtp.ssl.checkserveridentity=true."
 #define ASK_SERVER                                                                                                     \
-	"Look at the server from another network: \"posttls-finger -l may -c '[HOST]:25'\" or \"openssl s_client -starttls smtp "   \
-	"-connect HOST:25\". If the answer differs, something between here and there changes the dialogue. "
+	"Look at the server from another network: \"smtpward probe HOST\", or \"openssl s_client -starttls smtp -connect "    \
+	"HOST:25\". If the answer differs, something between here and there changes the dialogue."
 #define OFFER_SEVERITY "warning where the client went on to log in or send mail, notice where it did not"
 #define TRIED_SEVERITY "error where the client went on to log in or send mail, warning where it did not"
 #define NOT_REQUIRED "; info where the policy requires nothing of the destination"
@@ -101,11 +101,12 @@ static const struct finding_text text_STARTTLS_MISSING = {
 	.signature = "A complete 2xx reply to EHLO, outside TLS, in which no line after the first is STARTTLS.",
 	.severity =
 		OFFER_SEVERITY NOT_REQUIRED,
-	.postfix = ASK_SERVER POSTFIX_DEMAND,
-	.exim = ASK_SERVER EXIM_DEMAND,
-	.opensmtpd = ASK_SERVER OPENSMTPD_DEMAND,
-	.msmtp = ASK_SERVER MSMTP_DEMAND,
-	.application = ASK_SERVER APPLICATION_DEMAND,
+	.first = ASK_SERVER,
+	.postfix = POSTFIX_DEMAND,
+	.exim = EXIM_DEMAND,
+	.opensmtpd = OPENSMTPD_DEMAND,
+	.msmtp = MSMTP_DEMAND,
+	.application = APPLICATION_DEMAND,
 	.rfc8460 = "starttls-not-supported",
 	.attack = ADVERSARY "; " DOWNGRADE,
 	.control = IN_TRANSIT "; " MONITORING,
@@ -145,11 +146,12 @@ static const struct finding_text text_EHLO_REFUSED = {
 	.signature = "A reply to EHLO that is not 2xx, then HELO from the client.",
 	.severity =
 		OFFER_SEVERITY NOT_REQUIRED,
-	.postfix = ASK_SERVER "Keep \"smtp_always_send_ehlo = yes\" and \"smtp_never_send_ehlo = no\". " POSTFIX_DEMAND,
-	.exim = ASK_SERVER "See that hosts_avoid_esmtp does not name the server. " EXIM_DEMAND,
-	.opensmtpd = ASK_SERVER OPENSMTPD_DEMAND,
-	.msmtp = ASK_SERVER MSMTP_DEMAND,
-	.application = ASK_SERVER "smtplib's ehlo_or_helo_if_needed() falls back by itself: call starttls(), which raises "
+	.first = ASK_SERVER,
+	.postfix = "Keep \"smtp_always_send_ehlo = yes\" and \"smtp_never_send_ehlo = no\". " POSTFIX_DEMAND,
+	.exim = "See that hosts_avoid_esmtp does not name the server. " EXIM_DEMAND,
+	.opensmtpd = OPENSMTPD_DEMAND,
+	.msmtp = MSMTP_DEMAND,
+	.application = "smtplib's ehlo_or_helo_if_needed() falls back by itself: call starttls(), which raises "
 		"SMTPNotSupportedError then. " APPLICATION_DEMAND,
 	.rfc8460 = "starttls-not-supported",
 	.attack = ADVERSARY "; " DOWNGRADE,
@@ -186,12 +188,13 @@ static const struct finding_text text_STARTTLS_REFUSED = {
 	.signature = "STARTTLS from the client, then a 4xx or 5xx reply.",
 	.severity =
 		TRIED_SEVERITY NOT_REQUIRED,
-	.postfix = ASK_SERVER "Tell the server's postmaster. At \"may\" Postfix goes on in clear on the same connection. " POSTFIX_DEMAND,
-	.exim = ASK_SERVER "\"tls_tempfail_tryclear = false\" stops the retry in clear after 4xx; a 5xx is stopped by "
+	.first = ASK_SERVER,
+	.postfix = "Tell the server's postmaster. At \"may\" Postfix goes on in clear on the same connection. " POSTFIX_DEMAND,
+	.exim = "\"tls_tempfail_tryclear = false\" stops the retry in clear after 4xx; a 5xx is stopped by "
 		"hosts_require_tls only. " EXIM_DEMAND,
-	.opensmtpd = ASK_SERVER OPENSMTPD_DEMAND,
-	.msmtp = ASK_SERVER MSMTP_DEMAND,
-	.application = ASK_SERVER "smtplib's starttls() returns the code where it raises nothing: check for 220. "
+	.opensmtpd = OPENSMTPD_DEMAND,
+	.msmtp = MSMTP_DEMAND,
+	.application = "smtplib's starttls() returns the code where it raises nothing: check for 220. "
 		APPLICATION_DEMAND,
 	.rfc8460 = "starttls-not-supported",
 	.attack = ADVERSARY "; " DOWNGRADE,
@@ -206,11 +209,12 @@ static const struct finding_text text_STARTTLS_UNANSWERED = {
 	.signature = "STARTTLS from the client, no reply to it until the end of the connection.",
 	.severity =
 		TRIED_SEVERITY NOT_REQUIRED,
-	.postfix = ASK_SERVER "smtp_starttls_timeout says how long Postfix waits. " POSTFIX_DEMAND,
-	.exim = ASK_SERVER "command_timeout says how long Exim waits. " EXIM_DEMAND,
-	.opensmtpd = ASK_SERVER OPENSMTPD_DEMAND,
-	.msmtp = ASK_SERVER "\"timeout\" says how long msmtp waits. " MSMTP_DEMAND,
-	.application = ASK_SERVER "Treat a timeout as an error, never as a reason to try without TLS. " APPLICATION_DEMAND,
+	.first = ASK_SERVER,
+	.postfix = "smtp_starttls_timeout says how long Postfix waits. " POSTFIX_DEMAND,
+	.exim = "command_timeout says how long Exim waits. " EXIM_DEMAND,
+	.opensmtpd = OPENSMTPD_DEMAND,
+	.msmtp = "\"timeout\" says how long msmtp waits. " MSMTP_DEMAND,
+	.application = "Treat a timeout as an error, never as a reason to try without TLS. " APPLICATION_DEMAND,
 	.rfc8460 = "validation-failure",
 	.attack = ADVERSARY "; " DOWNGRADE,
 	.control = IN_TRANSIT "; " MONITORING,
@@ -225,11 +229,12 @@ static const struct finding_text text_STARTTLS_BAD_REPLY = {
 	.signature = "STARTTLS from the client, then 1xx, 3xx, or 2xx that is not 220.",
 	.severity =
 		TRIED_SEVERITY "; notice where TLS came about nevertheless" NOT_REQUIRED,
-	.postfix = ASK_SERVER "Tell the server's postmaster. " POSTFIX_DEMAND,
-	.exim = ASK_SERVER "Tell the server's postmaster. " EXIM_DEMAND,
-	.opensmtpd = ASK_SERVER "Tell the server's postmaster. " OPENSMTPD_DEMAND,
-	.msmtp = ASK_SERVER "Tell the server's postmaster. " MSMTP_DEMAND,
-	.application = ASK_SERVER "Start TLS after 220 only, and close the connection otherwise. " APPLICATION_DEMAND,
+	.first = ASK_SERVER,
+	.postfix = "Tell the server's postmaster. " POSTFIX_DEMAND,
+	.exim = "Tell the server's postmaster. " EXIM_DEMAND,
+	.opensmtpd = "Tell the server's postmaster. " OPENSMTPD_DEMAND,
+	.msmtp = "Tell the server's postmaster. " MSMTP_DEMAND,
+	.application = "Start TLS after 220 only, and close the connection otherwise. " APPLICATION_DEMAND,
 	.rfc8460 = "validation-failure",
 	.attack = ADVERSARY,
 	.control = IN_TRANSIT "; " MONITORING,
@@ -244,10 +249,11 @@ static const struct finding_text text_REPLY_INJECTION = {
 	.signature = "Further bytes from the server behind the 220 to STARTTLS, before any ClientHello.",
 	.severity =
 		"error" NOT_REQUIRED,
-	.postfix = "Update Postfix, whose client drops what is buffered before TLS. Find out who sends those bytes: " ASK_SERVER,
-	.exim = "Update Exim. Find out who sends those bytes: " ASK_SERVER,
-	.opensmtpd = "Update OpenSMTPD. Find out who sends those bytes: " ASK_SERVER,
-	.msmtp = "msmtp ends such a session. Find out who sends those bytes: " ASK_SERVER,
+	.first = "Find out who sends those bytes. " ASK_SERVER,
+	.postfix = "Update Postfix, whose client drops what is buffered before TLS.",
+	.exim = "Update Exim.",
+	.opensmtpd = "Update OpenSMTPD.",
+	.msmtp = "msmtp ends such a session.",
 	.application = "Throw away everything buffered when TLS starts, and ask EHLO again; or use port 465, where there is "
 		       "no such moment. Keep the SMTP library up to date.",
 	.rfc8460 = "validation-failure",
@@ -411,11 +417,12 @@ static const struct finding_text text_TLS_DOWNGRADE_SENTINEL = {
 	.signature = "DOWNGRD and 01 or 00 as the last eight bytes of ServerHello.random, in answer to a ClientHello that "
 		     "offered a higher version.",
 	.severity = "error" NOT_REQUIRED,
-	.postfix = ASK_SERVER "TLS-inspecting firewalls and their like are the usual cause: have SMTP taken out of inspection.",
-	.exim = ASK_SERVER "Have SMTP taken out of TLS inspection.",
-	.opensmtpd = ASK_SERVER "Have SMTP taken out of TLS inspection.",
-	.msmtp = ASK_SERVER "Have SMTP taken out of TLS inspection.",
-	.application = ASK_SERVER "Have SMTP taken out of TLS inspection.",
+	.first = ASK_SERVER,
+	.postfix = "TLS-inspecting firewalls and their like are the usual cause: have SMTP taken out of inspection.",
+	.exim = "Have SMTP taken out of TLS inspection.",
+	.opensmtpd = "Have SMTP taken out of TLS inspection.",
+	.msmtp = "Have SMTP taken out of TLS inspection.",
+	.application = "Have SMTP taken out of TLS inspection.",
 	.rfc8460 = "validation-failure",
 	.attack = ADVERSARY "; " DOWNGRADE,
 	.control = IN_TRANSIT "; " MONITORING,
