@@ -56,7 +56,9 @@ static void every_text_is_there_and_printable(void **state)
 		const char *const members[] = { text->summary, text->meaning, text->signature, text->severity,
 						text->postfix, text->exim, text->opensmtpd, text->msmtp,
 						text->application, text->rfc8460, text->attack, text->control };
-		_Static_assert(sizeof(members) == sizeof(*text), "all members are looked at");
+		_Static_assert(sizeof(members) + sizeof(text->first) == sizeof(*text), "all members are looked at");
+		if (text->first)
+			assert_text(text->first);
 		for (size_t j = 0; j < sizeof(members) / sizeof(members[0]); j++)
 			assert_text(members[j]);
 		assert_int_not_equal(text->summary[strlen(text->summary) - 1], '.');
