@@ -62,7 +62,8 @@ static __noinline int emit(struct flow *flow, __u8 reason)
 	__builtin_memcpy(event->client_address, flow->client_address, 16);
 	__builtin_memcpy(event->server_address, flow->server_address, 16);
 	__builtin_memcpy(event->comm, flow->comm, sizeof(event->comm));
-	__builtin_memcpy(event->mechanism, client->mechanism, MECHANISM_SIZE);
+	if (client->state != CLIENT_MECHANISM) /* half a name says nothing */
+		__builtin_memcpy(event->mechanism, client->mechanism, MECHANISM_SIZE);
 	if (client->account_known)
 		__builtin_memcpy(event->account, client->account, ACCOUNT_SIZE);
 	__builtin_memcpy(event->server_name, server->name, SERVER_NAME_SIZE);

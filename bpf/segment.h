@@ -20,6 +20,7 @@ struct segment {
 	__u32 payload;  /* its offset in the packet */
 	__u32 length;   /* of the payload; may be 0 */
 	bool syn;
+	bool urgent; /* URG is set: the urgent byte may be in it */
 };
 
 /* Offset of the TCP header, or 0 if there is none to be found. Headers are in the linear part, in both directions. */
@@ -64,6 +65,7 @@ static __always_inline bool segment_read(struct __sk_buff *skb, struct segment *
 	if (offset == 0 || bpf_skb_load_bytes(skb, offset, &tcp, sizeof(tcp)))
 		return false;
 	segment->syn = tcp.syn;
+	segment->urgent = tcp.urg;
 	segment->sequence = bpf_ntohl(tcp.seq) + tcp.syn; /* the SYN counts one; TCP Fast Open data stands behind it */
 	segment->payload = offset + tcp.doff * 4U;
 	if (segment->payload > skb->len)

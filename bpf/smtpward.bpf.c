@@ -89,8 +89,8 @@ static __always_inline void client_segment(struct __sk_buff *skb, struct flow *f
 	__builtin_memset(flow->client_chunk, 0, sizeof(flow->client_chunk));
 	if (offset >= skb->len)
 		return;
-	if (taken > 0) { /* more work than mail ever makes: a cap like the other one, or it could hide an AUTH */
-		client_give_up(&flow->work);
+	if (taken > 0) {
+		client_overworked(&flow->work);
 		return;
 	}
 	flow->work.facts |= FACT(CLIENT_GAP);
@@ -179,15 +179,18 @@ static __noinline int egress(struct __sk_buff *skb, struct flow *flow)
 		flow->work.state = CLIENT_OPAQUE;
 	}
 	count(COUNTER_SEGMENTS_PARSED);
-	bool was_in_tls = flow->client.state == CLIENT_TLS;
+	bool was_in_tls = client_in_tls(&flow->client);
 	bool was_clear = !(flow->client.facts & FACT(CLIENT_FINISHED));
 	__u32 offset = segment.payload + (ahead < 0 ? (__u32)-ahead : 0);
 	client_segment(skb, flow, offset);
+	/* A receiver takes the urgent byte out of the stream, so commands are not what they look like; no mail program does this. */
+	if (segment.urgent && !flow->work.server_in_tls)
+		client_give_up(&flow->work);
 	if (segment_is_condemned(flow))
 		return block(flow);
 	commit(flow, &segment);
-	if (was_clear)
-		tell_handshake(skb, offset, was_in_tls, flow->client.state == CLIENT_TLS, 0);
+	if (was_clear && !flow->client.left_tls) /* plaintext may be a secret */
+		tell_handshake(skb, offset, was_in_tls, client_in_tls(&flow->client), 0);
 	return PASS;
 }
 

@@ -60,6 +60,7 @@ enum client_state {
 	CLIENT_RESPONSE,  /* a SASL response, on a line of its own */
 	CLIENT_SIZE,      /* BDAT, first argument */
 	CLIENT_TLS,
+	CLIENT_RECORD, /* in a TLS record, while nothing shows that the server takes it for one */
 	CLIENT_OPAQUE, /* nothing is read any more */
 	/* a DATA body: behind any byte, CR, CRLF, CRLF "." and CRLF "." CR */
 	CLIENT_BODY,
@@ -70,7 +71,17 @@ enum client_state {
 };
 
 /* Where a user name is being cut out of SASL responses. */
-enum account_step { ACCOUNT_NOT_READ, ACCOUNT_PLAIN_AUTHZID, ACCOUNT_PLAIN_AUTHCID, ACCOUNT_PLAIN_PASSWD, ACCOUNT_LOGIN };
+enum account_step {
+	ACCOUNT_NOT_READ,
+	ACCOUNT_PLAIN_AUTHZID,
+	ACCOUNT_PLAIN_AUTHCID,
+	ACCOUNT_PLAIN_PASSWD,
+	ACCOUNT_LOGIN,
+	ACCOUNT_LOGIN_READ, /* the response goes on behind the name */
+};
+
+/* Where CLIENT_RECORD is in a line, if a line it is. */
+enum scan { SCAN_REST, SCAN_LINE, SCAN_VERB };
 
 #define PENDING_MAX 8 /* commands of interest that wait for their reply; a power of two */
 
@@ -78,7 +89,7 @@ struct client_parser {
 	__u64 facts;
 	__u64 skip;   /* bytes to pass unread: the rest of a BDAT chunk or of a TLS record */
 	__u64 word;   /* the word being read, see WORD8 */
-	__u64 number; /* BDAT's chunk size */
+	__u64 number; /* BDAT's chunk size; in CLIENT_RECORD, bytes of it still to come */
 	__u32 commands; /* lines sent that the server will answer */
 	__u32 cut;      /* ordinal of an EHLO reply that the client did not wait for */
 	__u32 parsed;
@@ -102,6 +113,10 @@ struct client_parser {
 	__u8 anonymoustls;    /* STARTTLS was asked with X-ANONYMOUSTLS */
 	__u8 alert;           /* TLS_ALERT_* or the description */
 	__u8 finished_now;    /* Finished is in the present segment */
+	__u8 scan;            /* enum scan */
+	__u8 server_in_tls;   /* as of the present segment: the server speaks TLS, so records are records */
+	__u8 left_tls;        /* plaintext stood where a TLS record should */
+	__u8 mechanism_cases; /* 1: the mechanism's name has lower case letters, 2: upper */
 	struct tls_record tls;
 	char mechanism[MECHANISM_SIZE];
 	char account[ACCOUNT_SIZE];
@@ -160,6 +175,12 @@ static __always_inline void dialogue_start(struct client_parser *client, struct 
 static __always_inline __u8 ascii_upper(__u8 byte)
 {
 	return byte >= 'a' && byte <= 'z' ? (__u8)(byte - 32) : byte;
+}
+
+/* What C and Python take for a blank, line ends apart. */
+static __always_inline int byte_is_blank(__u8 byte)
+{
+	return byte == ' ' || byte == '\t' || byte == '\v' || byte == '\f' || (byte >= 0x1c && byte <= 0x1f);
 }
 
 /* Index of the first of n bytes, 64 at most, that is stop; n if none is. */

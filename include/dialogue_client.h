@@ -10,6 +10,19 @@ static __always_inline int client_in_body(const struct client_parser *client)
 	return client->state >= CLIENT_BODY;
 }
 
+static __always_inline int client_in_tls(const struct client_parser *client)
+{
+	return client->state == CLIENT_TLS || client->state == CLIENT_RECORD;
+}
+
+/* The parse cap is reached, in bytes or in the work that they make. */
+static __always_inline void client_give_up(struct client_parser *client)
+{
+	client->facts |= FACT(CLIENT_CAP);
+	client->demands |= DEMAND_CAP;
+	client->state = CLIENT_OPAQUE;
+}
+
 /* Whether the server has answered all that the client sent; then *code is its last reply's. */
 static __always_inline int client_is_answered(const struct client_parser *client, const struct server_parser *server)
 {
@@ -24,8 +37,7 @@ static __always_inline void client_expects_reply(struct client_parser *client, c
 	if (command == COMMAND_OTHER || command > COMMAND_DATA)
 		return;
 	if ((__u8)(client->pending_head - server->pending_tail) >= PENDING_MAX) {
-		client->facts |= FACT(CLIENT_GAP); /* no real client has so many under way: give up rather than guess */
-		client->state = CLIENT_OPAQUE;
+		client_give_up(client); /* no real client has so many under way, and what comes next could be an AUTH */
 		return;
 	}
 	client->pending[MASKED_INDEX(client->pending_head, PENDING_MAX - 1)] = ordinal << 8 | command;
@@ -98,17 +110,28 @@ static __always_inline __u32 base64_value(__u8 byte)
 	return byte == '+' ? 62 : byte == '/' ? 63 : 64;
 }
 
+/* No more of the response is the user name: behind padding or a blank, a careless client may have put the password. */
+static __always_inline void client_account_end(struct client_parser *client)
+{
+	client->account_step = client->account_step >= ACCOUNT_LOGIN ? ACCOUNT_LOGIN_READ : ACCOUNT_NOT_READ;
+	client->base64 = 0;
+	client->base64_bits = 0;
+}
+
 static __always_inline void client_response_byte(struct client_parser *client, __u8 byte)
 {
 	if (client->response_length == 0)
 		client->response_first = byte;
 	if (client->response_length < 255)
 		client->response_length++;
-	if (client->account_step == ACCOUNT_NOT_READ)
+	if (client->account_step == ACCOUNT_NOT_READ || client->account_step == ACCOUNT_LOGIN_READ)
 		return;
 	__u32 value = base64_value(byte);
-	if (value > 63)
+	if (value > 63) {
+		if (byte != '=' || client->response_length > 1) /* an empty response is one "=" */
+			client_account_end(client);
 		return;
+	}
 	client->base64 = client->base64 << 6 | value;
 	client->base64_bits += 6;
 	if (client->base64_bits >= 8) {
@@ -142,10 +165,14 @@ static __always_inline void client_response_end(struct client_parser *client)
 {
 	if (client->response_length == 0)
 		return; /* AUTH without initial response */
-	if (client->response_length == 1 && (client->response_first == '=' || client->response_first == '*'))
-		return; /* RFC 4954 section 4: an empty initial response; a cancelled exchange */
+	if (client->response_length == 1 && (client->response_first == '=' || client->response_first == '*')) {
+		/* RFC 4954 section 4: an empty initial response; a cancelled exchange. LOGIN's user name was empty. */
+		if (client->account_step >= ACCOUNT_LOGIN)
+			client->account_step = ACCOUNT_NOT_READ;
+		return;
+	}
 	client->facts |= FACT(CREDENTIAL_CLEAR);
-	if (client->account_step == ACCOUNT_LOGIN)
+	if (client->account_step >= ACCOUNT_LOGIN)
 		client->account_known = 1;
 	else if (!client->account_known)
 		client_forget_account(client); /* a PLAIN message cut short: the rest may be a password */
@@ -156,16 +183,28 @@ static __always_inline void client_response_end(struct client_parser *client)
 	client->response_first = 0;
 }
 
+/* This is no mechanism's name, and may be a secret. */
+static __always_inline void client_mechanism_reject(struct client_parser *client)
+{
+	__builtin_memset(client->mechanism, 0, sizeof(client->mechanism));
+	client->mechanism[0] = '?';
+	client->mechanism_length = MECHANISM_SIZE - 1;
+	client->word = 0;
+}
+
 /* The mechanism's name is complete: which user name can be cut out of what follows? */
 static __always_inline void client_mechanism_end(struct client_parser *client)
 {
 	client->account_step = ACCOUNT_NOT_READ;
-	if (client->mechanism_length != 5)
-		return;
-	if (client->word == (WORD4('P', 'L', 'A', 'I') << 8 | 'N'))
-		client->account_step = ACCOUNT_PLAIN_AUTHZID;
-	else if (client->word == (WORD4('L', 'O', 'G', 'I') << 8 | 'N'))
-		client->account_step = ACCOUNT_LOGIN;
+	if (client->mechanism_length == 5) {
+		if (client->word == (WORD4('P', 'L', 'A', 'I') << 8 | 'N'))
+			client->account_step = ACCOUNT_PLAIN_AUTHZID;
+		else if (client->word == (WORD4('L', 'O', 'G', 'I') << 8 | 'N'))
+			client->account_step = ACCOUNT_LOGIN;
+	}
+	/* Both cases in a word look like base64: a response, with the mechanism left out. */
+	if (client->mechanism_cases == 3 && client->account_step == ACCOUNT_NOT_READ)
+		client_mechanism_reject(client);
 }
 
 static __always_inline void client_mechanism_byte(struct client_parser *client, __u8 byte)
@@ -174,8 +213,15 @@ static __always_inline void client_mechanism_byte(struct client_parser *client, 
 	if (client->mechanism_length >= MECHANISM_SIZE - 1)
 		return;
 	/* sasl-mech = 1*20(UPPER-ALPHA / DIGIT / HYPHEN / UNDERSCORE), RFC 4422 section 3.1 */
-	int valid = (upper >= 'A' && upper <= 'Z') || (upper >= '0' && upper <= '9') || upper == '-' || upper == '_';
-	client->mechanism[MASKED_INDEX(client->mechanism_length, MECHANISM_SIZE - 1)] = valid ? (char)upper : '?';
+	int letter = upper >= 'A' && upper <= 'Z';
+	if ((!letter && !(upper >= '0' && upper <= '9') && upper != '-' && upper != '_') ||
+	    client->mechanism_length >= MECHANISM_NAME_MAX) {
+		client_mechanism_reject(client);
+		return;
+	}
+	if (letter)
+		client->mechanism_cases |= upper == byte ? 2 : 1;
+	client->mechanism[MASKED_INDEX(client->mechanism_length, MECHANISM_SIZE - 1)] = (char)upper;
 	client->mechanism_length++;
 	client->word = client->word << 8 | upper;
 }
@@ -194,6 +240,7 @@ static __always_inline void client_verb_end(struct client_parser *client)
 		client->demands |= DEMAND_AUTH;
 		client->state = CLIENT_MECHANISM;
 		client->mechanism_length = 0;
+		client->mechanism_cases = 0;
 		__builtin_memset(client->mechanism, 0, sizeof(client->mechanism));
 		client_forget_account(client);
 		client_response_start(client);
@@ -222,9 +269,6 @@ static __always_inline void client_line_end(struct client_parser *client, const 
 		break;
 	case COMMAND_HELO:
 		client->facts |= FACT(HELO_SENT);
-		break;
-	case COMMAND_LHLO:
-		client->facts |= FACT(LHLO_SENT);
 		break;
 	case COMMAND_RCPT:
 		client->facts |= FACT(RECIPIENT_CLEAR);
@@ -286,6 +330,10 @@ static __always_inline __u8 client_line_start(struct client_parser *client, cons
 		if (byte != '*')
 			client->demands |= DEMAND_CREDENTIAL;
 		return CLIENT_RESPONSE;
+	case COMMAND_LHLO:
+		if (answered && code >= 200 && code < 300) /* an SMTP server refuses it, and takes a MAIL all the same */
+			client->facts |= FACT(LHLO_SENT);
+		break;
 	case COMMAND_STARTTLS:
 		if (!answered)
 			client->facts |= FACT(COMMAND_INJECTED);
@@ -308,6 +356,7 @@ static __always_inline void client_response_line_end(struct client_parser *clien
 		return;
 	}
 	client_response_end(client);
+	client->account_step = ACCOUNT_NOT_READ; /* even if it was empty: LOGIN's next one is the password */
 	client->word = 0; /* the end of a response: not to be found in a dump of the map */
 	client->after = COMMAND_AUTH;
 	client_expects_reply(client, server, COMMAND_AUTH);
@@ -374,20 +423,87 @@ static __always_inline void client_tls_record(struct client_parser *client)
 	}
 }
 
+/*
+ * The rest of a record need not be read, if the server takes it for one. As long as that does not show, it may as well
+ * be lines to a server that answers the first of them with 500 and obeys the others.
+ */
+static __always_inline void client_record_start(struct client_parser *client)
+{
+	const struct tls_record *record = &client->tls;
+	__u8 header_end = (__u8)record->length;
+	int handshake = record->type == TLS_HANDSHAKE && record->length > 0;
+	__u32 rest = tls_record_rest(&client->tls);
+	if (client->server_in_tls) {
+		client->skip = rest;
+		return;
+	}
+	client->scan = header_end == '\n' ? handshake ? SCAN_VERB : SCAN_LINE : SCAN_REST;
+	client->word = handshake ? ascii_upper(client->tls.first) : 0;
+	client->word_length = handshake ? 1 : 0;
+	client->number = rest;
+	if (rest > 0)
+		client->state = CLIENT_RECORD;
+}
+
+/* Plaintext in place of a record: the line that the last one ended in goes on. */
+static __always_inline void client_leave_tls(struct client_parser *client)
+{
+	int between_records = client->tls.position == 1;
+	client->left_tls = 1;
+	client->verb = COMMAND_OTHER;
+	client->state = between_records && client->scan == SCAN_VERB ? CLIENT_VERB : CLIENT_LINE;
+}
+
 /* Returns 1 if the byte was taken as TLS, 0 if it is plaintext. */
 static __always_inline int client_tls_byte(struct client_parser *client, __u8 byte)
 {
 	switch (tls_record_byte(&client->tls, byte)) {
 	case TLS_INVALID:
-		client->state = CLIENT_LINE;
+		client_leave_tls(client);
 		return 0;
 	case TLS_RECORD:
 		client_tls_record(client);
-		client->skip = tls_record_rest(&client->tls);
+		client_record_start(client);
 		return 1;
 	case TLS_MORE:
 		break;
 	}
+	return 1;
+}
+
+/* n bytes of CLIENT_RECORD are read. */
+static __always_inline void client_record_count(struct client_parser *client, __u32 n)
+{
+	client->number = client->number > n ? client->number - n : 0;
+	if (client->number == 0)
+		client->state = CLIENT_TLS;
+}
+
+/* A byte of CLIENT_RECORD. Returns 0 if it completes an AUTH or MAIL at the start of a line; then it is no TLS. */
+static __always_inline int client_record_byte(struct client_parser *client, __u8 byte)
+{
+	__u8 verb;
+	if (byte > ' ' && client->scan != SCAN_REST) {
+		client->word = client->word << 8 | ascii_upper(byte);
+		if (client->word_length < 255)
+			client->word_length++;
+		client->scan = SCAN_VERB;
+	} else if (byte <= ' ' && byte != '\r' && client->scan == SCAN_VERB) {
+		client->scan = SCAN_REST;
+		verb = client_verb(client->word, client->word_length);
+		if (verb == COMMAND_AUTH || verb == COMMAND_MAIL) {
+			client->left_tls = 1;
+			client->number = 0;
+			client->state = CLIENT_VERB;
+			return 0;
+		}
+	}
+	if (byte == '\n') {
+		client->scan = SCAN_LINE;
+		client->word = 0;
+		client->word_length = 0;
+	}
+	client_record_count(client, 1);
 	return 1;
 }
 
@@ -413,10 +529,12 @@ static __always_inline void client_byte(struct client_parser *client, const stru
 	}
 	if (client->state == CLIENT_TLS && client_tls_byte(client, byte))
 		return;
+	if (client->state == CLIENT_RECORD && client_record_byte(client, byte))
+		return;
 	if (byte == '\r')
 		return;
 	if (client->state == CLIENT_LINE) {
-		if (byte == ' ' || byte == '\t')
+		if (byte_is_blank(byte))
 			return; /* some servers skip leading blanks */
 		client->state = client_line_start(client, server, byte);
 		if (client->state == CLIENT_TLS)
@@ -452,6 +570,8 @@ static __always_inline void client_byte(struct client_parser *client, const stru
 	case CLIENT_INITIAL:
 		if (byte > ' ')
 			client_response_byte(client, byte);
+		else if (client->response_length > 0)
+			client_account_end(client);
 		break;
 	case CLIENT_MECHANISM:
 		if (byte > ' ') {
@@ -494,6 +614,15 @@ static __always_inline __u32 client_run(struct client_parser *client, const __u8
 		client->word_length = client->word_length + i < 255 ? (__u8)(client->word_length + i) : 255;
 		return i;
 	}
+	if (state == CLIENT_RECORD) {
+		if (client->scan != SCAN_REST)
+			return 0;
+		if (n > client->number)
+			n = (__u32)client->number;
+		i = bytes_until(bytes, n, '\n');
+		client_record_count(client, i);
+		return i;
+	}
 	int to_line_end = state == CLIENT_REST || (state == CLIENT_INITIAL && client->account_step == ACCOUNT_NOT_READ &&
 						   client->response_length > 1);
 	if (!to_line_end && state != CLIENT_BODY)
@@ -507,8 +636,14 @@ static __always_inline void client_segment_start(struct client_parser *client, c
 	client->demands = 0;
 	client->finished_now = 0;
 	/* What a line means may hang on a reply that was not read, so nothing is read any more; but a TLS record is one. */
-	if ((server->facts & FACT(SERVER_GAP)) && client->state != CLIENT_TLS)
+	if ((server->facts & FACT(SERVER_GAP)) && !client_in_tls(client))
 		client->state = CLIENT_OPAQUE;
+	client->server_in_tls = (server->facts & (FACT(SERVER_HELLO) | FACT(SERVER_GAP))) ||
+				(server->facts & (FACT(STARTTLS_ACCEPTED) | FACT(SERVER_PLAIN_REPLY))) == FACT(STARTTLS_ACCEPTED);
+	if (client->state == CLIENT_RECORD && client->server_in_tls) {
+		client->skip = client->number;
+		client->state = CLIENT_TLS;
+	}
 	/*
 	 * The end of a DATA body may stand in the middle of a long segment, with pipelined commands behind it. The
 	 * server's yes to the message tells that it has come, unless another DATA is among them.
@@ -519,18 +654,24 @@ static __always_inline void client_segment_start(struct client_parser *client, c
 	}
 }
 
-/* The parse cap is reached, in bytes or in the work that they make. */
-static __always_inline void client_give_up(struct client_parser *client)
+/*
+ * More work than mail ever makes. It could hide an AUTH, unless the server speaks TLS: then all that is lost is where
+ * the records begin.
+ */
+static __always_inline void client_overworked(struct client_parser *client)
 {
-	client->facts |= FACT(CLIENT_CAP);
-	client->demands |= DEMAND_CAP;
+	if (!client_in_tls(client) || !client->server_in_tls) {
+		client_give_up(client);
+		return;
+	}
+	client->facts |= FACT(CLIENT_GAP);
 	client->state = CLIENT_OPAQUE;
 }
 
-/* Counts bytes against the cap; message content is free. */
+/* Counts bytes against the cap; message content and TLS are free. */
 static __always_inline void client_count(struct client_parser *client, __u32 bytes)
 {
-	if (client_in_body(client))
+	if (client_in_body(client) || client_in_tls(client))
 		return;
 	client->parsed += bytes;
 	if (client->parsed > CLIENT_CAP_BYTES && client->state != CLIENT_OPAQUE)

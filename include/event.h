@@ -15,7 +15,8 @@
 
 #define EVENT_ABI_VERSION 2
 
-#define MECHANISM_SIZE 32 /* a SASL mechanism name has at most 20 characters (RFC 4422 section 3.1), and NUL */
+#define MECHANISM_SIZE 32     /* a SASL mechanism's name, and NUL */
+#define MECHANISM_NAME_MAX 20 /* RFC 4422 section 3.1 */
 #define ACCOUNT_SIZE 64   /* the user name in AUTH PLAIN or LOGIN, cut there, and NUL */
 #define SERVER_NAME_SIZE 64 /* the first word of the greeting, cut there, and NUL */
 
@@ -72,7 +73,7 @@ struct flow_event {
 	__u8 client_address[16];
 	__u8 server_address[16];
 	char comm[16];                      /* not NUL-terminated if it fills the field */
-	char mechanism[MECHANISM_SIZE];     /* of the last AUTH; upper case, NUL-terminated; "" if none */
+	char mechanism[MECHANISM_SIZE];     /* of the last AUTH; upper case, NUL-terminated; "" if none, "?" if it can be no name */
 	char account[ACCOUNT_SIZE];         /* hostile bytes; NUL-terminated; "" if not known */
 	char server_name[SERVER_NAME_SIZE]; /* hostile bytes; NUL-terminated */
 };

@@ -48,7 +48,7 @@
 	X(MAIL_CLEAR,             "mail-clear")             /* client: MAIL (SEND, SOML, SAML) before TLS */             \
 	X(RECIPIENT_CLEAR,        "recipient-clear")        /* client: RCPT before TLS */                                \
 	X(CONTENT_CLEAR,          "content-clear")          /* client: message content (DATA body, BDAT) before TLS */   \
-	X(LHLO_SENT,              "lhlo-sent")              /* client: LHLO; this is LMTP, nothing is judged */          \
+	X(LHLO_SENT,              "lhlo-sent")              /* client: LHLO, accepted; LMTP, nothing is judged */        \
 	X(QUIT_SENT,              "quit-sent")              /* client: QUIT before TLS */                                \
 	X(CLIENT_GAP,             "client-gap")             /* client: bytes missing, nothing read after them */         \
 	X(SERVER_GAP,             "server-gap")             /* server: bytes missing, nothing read after them */         \

@@ -93,7 +93,7 @@ bool dialogue_run_client(struct dialogue_run *run, const uint8_t *bytes, size_t 
 	for (int i = 0; i < CHUNKS_MAX && offset < length; i++)
 		offset += client_chunk(run, bytes + offset, length - offset);
 	if (offset < length)
-		client_give_up(&run->work);
+		client_overworked(&run->work);
 	if (!is_condemned(run)) {
 		commit(run);
 		return true;

@@ -61,7 +61,7 @@ static void split_auth_never_completes(void **state)
 	int error = 0;
 	socklen_t size = sizeof(error);
 	say(connection.client, connection.server, "AU"); /* may still become anything */
-	write_only(connection.client, "TH PLAIN AHVzZXIAcGFzcw==\r\n");
+	write_only(connection.client, "TH PLAIN " LAB_SECRET "\r\n");
 	struct flow_event event = *lab_wait(connection.client_port, EVENT_BLOCKED);
 	assert_int_equal(event.stopped, FACT(AUTH_CLEAR) | FACT(CREDENTIAL_CLEAR));
 	assert_string_equal(event.account, "user");
@@ -94,6 +94,56 @@ static void command_split_into_bytes_never_completes(void **state)
 	assert_int_equal(event.stopped & FACT(MAIL_CLEAR), FACT(MAIL_CLEAR));
 	assert_int_equal(lab_waiting(connection.server), 0);
 	lab_reset(&connection);
+}
+
+/* A receiver takes the urgent byte out of the stream: "MA", "x", "IL" is MAIL to it. */
+static void urgent_byte_hides_no_command(void **state)
+{
+	(void)state;
+	char got[64];
+	lab_needed();
+	struct lab_connection connection = greeted();
+	say(connection.client, connection.server, "MA");
+	assert_int_equal(send(connection.client, "x", 1, MSG_OOB | MSG_NOSIGNAL), 1);
+	send(connection.client, "IL FROM:<a>\r\n", 13, MSG_NOSIGNAL);
+	assert_int_equal(lab_wait(connection.client_port, EVENT_BLOCKED)->stopped, FACT(CLIENT_CAP));
+	assert_int_equal(recv(connection.server, got, sizeof(got), MSG_DONTWAIT), -1);
+	lab_reset(&connection);
+}
+
+/* A server that speaks no TLS answers the first of these lines with 500 and obeys the second. */
+static void record_header_hides_no_command(void **state)
+{
+	(void)state;
+	static const char record[] = "\x16\x03\x01\x40\x01\x01 hello\r\nMAIL FROM:<a>\r\n";
+	lab_needed();
+	struct lab_connection connection = greeted();
+	write_only(connection.client, record);
+	assert_int_equal(lab_wait(connection.client_port, EVENT_BLOCKED)->stopped & FACT(MAIL_CLEAR), FACT(MAIL_CLEAR));
+	assert_int_equal(lab_waiting(connection.server), 0);
+	lab_reset(&connection);
+}
+
+/* The bytes of a handshake are told; those of a client that goes on in clear when it has failed are none. */
+static void plaintext_behind_a_client_hello_is_not_told(void **state)
+{
+	(void)state;
+	static const uint8_t client_hello[64] = { 0x16, 3, 1, 0, 59, 1 };
+	const char *const later[] = { "AUTH PLAIN " LAB_SECRET "\r\n", "\x16\x03\x01\x40\x01\x01\r\nAUTH PLAIN " LAB_SECRET "\r\n" };
+	lab_needed();
+	lab_set(MODE_MONITOR, &dialogue_run_encrypted, false, false);
+	for (size_t i = 0; i < 2; i++) {
+		struct lab_connection connection = greeted();
+		say(connection.client, connection.server, "STARTTLS\r\n");
+		say(connection.server, connection.client, "220 go\r\n");
+		lab_send(connection.client, connection.server, client_hello, 64, SIZE_MAX);
+		say(connection.server, connection.client, "500 what\r\n");
+		say(connection.client, connection.server, later[i]);
+		struct flow_event event = lab_close(&connection);
+		assert_int_equal(event.facts & FACT(CREDENTIAL_CLEAR), FACT(CREDENTIAL_CLEAR));
+		assert_string_equal(event.account, "user");
+	}
+	assert_int_equal(lab.leaks, 0);
 }
 
 static void monitor_only_marks(void **state)
@@ -275,6 +325,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(split_auth_never_completes, fresh),
 		cmocka_unit_test_setup(command_split_into_bytes_never_completes, fresh),
+		cmocka_unit_test_setup(urgent_byte_hides_no_command, fresh),
+		cmocka_unit_test_setup(record_header_hides_no_command, fresh),
+		cmocka_unit_test_setup(plaintext_behind_a_client_hello_is_not_told, fresh),
 		cmocka_unit_test_setup(monitor_only_marks, fresh),
 		cmocka_unit_test_setup(action_monitor_only_marks_in_block_mode, fresh),
 		cmocka_unit_test_setup(nothing_required_passes, fresh),

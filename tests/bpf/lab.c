@@ -124,6 +124,8 @@ static int print_nothing(enum libbpf_print_level level, const char *format, va_l
 static int take_event(void *context, void *data, size_t size)
 {
 	(void)context;
+	if (memmem(data, size, LAB_SECRET, sizeof(LAB_SECRET) - 1))
+		lab.leaks++;
 	if (size == sizeof(struct flow_event) && lab.count < LAB_EVENTS_MAX) /* the ring has other records, too */
 		memcpy(&lab.events[lab.count++], data, sizeof(struct flow_event));
 	return 0;

@@ -40,10 +40,14 @@
 #define FILL16  "\r\nAUTH PLAIN x\r\n"
 #define FILL64  FILL16 FILL16 FILL16 FILL16
 #define FILL256 FILL64 FILL64 FILL64 FILL64
+/* A ClientHello's: nothing that may not leave in clear, since the server may not speak TLS at all */
+#define HELLO16  "\r\nSTARTTLS xxx\r\n"
+#define HELLO64  HELLO16 HELLO16 HELLO16 HELLO16
+#define HELLO508 HELLO64 HELLO64 HELLO64 HELLO64 HELLO64 HELLO64 HELLO64 HELLO16 HELLO16 HELLO16 "\r\nQUIT now\r\n"
 #define FILL508 FILL256 FILL64 FILL64 FILL64 FILL16 FILL16 FILL16 FILL12
 
 /* TLS records (RFC 8446 section 5.1) with types and lengths as real ones have */
-#define CLIENT_HELLO   "\x16\x03\x01\x02\x00" "\x01\x00\x01\xfc" FILL508
+#define CLIENT_HELLO   "\x16\x03\x01\x02\x00" "\x01\x00\x01\xfc" HELLO508
 #define SERVER_HELLO   "\x16\x03\x03\x00\x7a" "\x02\x00\x00\x76" FILL64 FILL16 FILL16 FILL16 "\r\nAUTH"
 #define CCS            "\x14\x03\x03\x00\x01\x01"
 #define FLIGHT_13      "\x17\x03\x03\x04\x00" FILL256 FILL256 FILL256 FILL256 /* EncryptedExtensions to Finished */

@@ -44,3 +44,24 @@
 	  .steps = { GREETING, C("\x16" "EHLO client.example\r\n"), OFFER, C("\x16\x02\r\n"), S("500 what\r\n"), C("MAIL FROM:<a>\r\n"), OK },
 	  .facts = OFFERED | MAILED, .codes = { 220, 250 }, .outcome = OUTCOME_CLEARTEXT,
 	  .findings = FOUND(CLEARTEXT_MAIL) | FOUND(STARTTLS_UNUSED), .cause = "starttls-unused", .stops = 6 },
+	/*
+	 * What looks like TLS to a server that speaks none is lines to it: it answers the first with 500 and obeys the
+	 * others. AUTH inside is one.
+	 */
+	{ .name = "auth-inside-a-client-hello",
+	  .steps = { GREETING, EHLO, NO_OFFER, C("\x16\x03\x01\x02\x00\x01" HELLO16 "AUTH PLAIN AHVzZXIAcGFzcw==\r\n"), OK },
+	  .facts = HELLOED | AUTHED | FACT(CLIENT_HELLO) | FACT(SERVER_PLAIN_REPLY), .codes = { 220, 250, 0, 250 }, .mechanism = "PLAIN", .account = "user",
+	  .outcome = OUTCOME_CLEARTEXT, .findings = FOUND(CLEARTEXT_AUTH) | FOUND(TLS_HANDSHAKE_FAILED), .stops = 4 },
+	{ .name = "mail-behind-a-record-header",
+	  .steps = { GREETING, EHLO, NO_OFFER, C("\x16\x03\x01\x20\nMAIL FROM:<a>\r\n"), OK },
+	  .facts = HELLOED | MAILED, .codes = { 220, 250 }, .outcome = OUTCOME_CLEARTEXT,
+	  .findings = FOUND(CLEARTEXT_MAIL) | FOUND(STARTTLS_MISSING), .cause = "starttls-missing", .stops = 4 },
+	{ .name = "mail-across-the-end-of-a-record",
+	  .steps = { GREETING, EHLO, NO_OFFER, C("\x16\x03\x01\x00\x05x\r\nMAIL FROM:<a>\r\n"), OK },
+	  .facts = HELLOED | MAILED, .codes = { 220, 250 }, .outcome = OUTCOME_CLEARTEXT,
+	  .findings = FOUND(CLEARTEXT_MAIL) | FOUND(STARTTLS_MISSING), .cause = "starttls-missing", .stops = 4 },
+	{ .name = "mail-inside-application-data-that-no-server-hello-preceded",
+	  .steps = { GREETING, EHLO, OFFER, STARTTLS, GO, C(CLIENT_HELLO), S("500 what\r\n"), C("\x17\x03\x03\x40\x00x\r\nMAIL FROM:<a>\r\n") },
+	  .facts = ACCEPTED | FACT(CLIENT_HELLO) | FACT(SERVER_PLAIN_REPLY) | FACT(CLIENT_FINISHED) | MAILED,
+	  .codes = { 220, 250, 220 }, .outcome = OUTCOME_CLEARTEXT, .findings = FOUND(CLEARTEXT_MAIL) | FOUND(TLS_HANDSHAKE_FAILED),
+	  .cause = "tls-handshake-failed", .stops = 8 },
