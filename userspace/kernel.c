@@ -261,6 +261,11 @@ int kernel_find_socket(struct kernel *kernel, const struct flow_event *event)
 	return sock_diag_find(kernel->diag, event);
 }
 
+void kernel_tidy(struct kernel *kernel)
+{
+	sock_diag_tidy(kernel->diag);
+}
+
 void kernel_counters(const struct kernel *kernel, uint64_t counters[COUNTER_COUNT])
 {
 	int cpus = libbpf_num_possible_cpus();

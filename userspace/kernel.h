@@ -59,6 +59,9 @@ int kernel_destroy_socket(struct kernel *kernel, const struct flow_event *event)
 /* Whether the flow's socket is still there: 0, -ENOENT if it is gone, or another negative errno. */
 int kernel_find_socket(struct kernel *kernel, const struct flow_event *event);
 
+/* To be called every few seconds: lets go of network namespaces that nothing was asked in lately. */
+void kernel_tidy(struct kernel *kernel);
+
 /* Sums the per-CPU counters. */
 void kernel_counters(const struct kernel *kernel, uint64_t counters[COUNTER_COUNT]);
 

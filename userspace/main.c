@@ -105,9 +105,11 @@ static void on_second(evutil_socket_t fd, short what, void *context)
 
 static void on_sweep(evutil_socket_t fd, short what, void *context)
 {
+	struct agent *agent = context;
 	(void)fd;
 	(void)what;
-	agent_sweep(context);
+	agent_sweep(agent);
+	kernel_tidy(agent->kernel);
 }
 
 static void on_policy(evutil_socket_t fd, short what, void *context)

@@ -33,6 +33,7 @@ struct netns {
 	uint64_t cookie; /* 0: not known (before Linux 5.14) */
 	ino_t inode;
 	uint64_t used; /* for eviction */
+	unsigned idle; /* calls of sock_diag_tidy() since */
 };
 
 struct sock_diag {
@@ -55,6 +56,25 @@ void sock_diag_free(struct sock_diag *diag)
 			close(diag->netns[i].fd);
 	}
 	free(diag);
+}
+
+#define IDLE_MAX 2
+
+void sock_diag_tidy(struct sock_diag *diag)
+{
+	for (unsigned i = 0; i < NAMESPACES_MAX; i++) {
+		struct netns *netns = &diag->netns[i];
+		if (netns->fd < 0 || ++netns->idle < IDLE_MAX)
+			continue;
+		close(netns->fd);
+		netns->fd = -1;
+	}
+}
+
+static void touch(struct sock_diag *diag, struct netns *netns)
+{
+	netns->used = ++diag->clock;
+	netns->idle = 0;
 }
 
 struct opening {
@@ -129,7 +149,7 @@ static struct netns *netns_of(struct sock_diag *diag, const char *path)
 		netns->inode = status.st_ino;
 	}
 	close(fd);
-	netns->used = ++diag->clock;
+	touch(diag, netns);
 	return netns;
 }
 
@@ -210,7 +230,7 @@ static int ask(struct sock_diag *diag, __u16 type, const struct flow_event *even
 	for (unsigned i = 0; event->netns_cookie && i < NAMESPACES_MAX; i++) {
 		struct netns *netns = &diag->netns[i];
 		if (netns->fd >= 0 && netns->cookie == event->netns_cookie) {
-			netns->used = ++diag->clock;
+			touch(diag, netns);
 			return ask_in(netns, type, event);
 		}
 	}

@@ -11,6 +11,10 @@ struct sock_diag; /* keeps a netlink socket for each namespace met lately */
 struct sock_diag *sock_diag_new(void);
 void sock_diag_free(struct sock_diag *diag);
 
+/* To be called every few seconds. A socket in a namespace keeps it, and its interfaces, after its container is gone: those
+ * that nothing was asked in since the last call but one are closed. */
+void sock_diag_tidy(struct sock_diag *diag);
+
 /* Destroys the event's socket, found by its addresses and made sure of by its cookie. Returns 0, -ENOENT if it is
  * gone already, or another negative errno. */
 int sock_diag_destroy(struct sock_diag *diag, const struct flow_event *event);

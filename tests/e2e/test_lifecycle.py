@@ -13,7 +13,7 @@ import pytest
 from harness import BUILD, programs
 from harness.agent import Agent, expect
 from harness.lab import sh, wait_until
-from harness.programs import USER
+from harness.programs import PYTHON, USER
 
 
 def attached(lab):
@@ -250,3 +250,42 @@ def test_a_port_that_is_not_watched(lab, serve, watch):
     programs.swaks(lab, "192.0.2.2", 2525)
     programs.swaks(lab, "192.0.2.2", 25)
     expect(agent.session(), "cleartext", {"cleartext-mail", "starttls-missing"}, server__port=25)
+
+
+CONTAINER_CLIENT = """
+import socket
+connection = socket.create_connection(("192.0.2.9", 25))
+connection.send(b"MAIL FROM:<a>\\r\\n")
+try:
+    connection.recv(99)
+except ConnectionError:
+    print("stopped")
+"""
+
+
+def test_a_deleted_network_namespace_goes(lab, watch):
+    """The agent enters a container's namespace to end a connection; it must not keep it, with its interfaces, for ever."""
+    agent = watch(mode="block")
+    name, link = f"{lab.name}-container", f"swv{os.getpid()}"
+    sh("ip", "netns", "add", name)
+    lab.ns["container"] = name
+    try:
+        sh("ip", "link", "add", link, "type", "veth", "peer", "name", "veth0", "netns", name)
+        sh("ip", "-n", name, "addr", "add", "192.0.2.9/24", "dev", "veth0")
+        for device in ("lo", "veth0"):
+            sh("ip", "-n", name, "link", "set", device, "up")
+        listen = "import socket, time; s = socket.create_server(('192.0.2.9', 25)); print('up', flush=True); time.sleep(60)"
+        server = lab.start("container", [PYTHON, "-c", listen], stdout=subprocess.PIPE, text=True)
+        assert server.stdout.readline() == "up\n"
+        client = lab.start("container", [PYTHON, "-c", CONTAINER_CLIENT], watched=True, stdout=subprocess.PIPE, text=True)
+        assert client.communicate(timeout=30)[0] == "stopped\n"
+        expect(agent.session(), "blocked", ["cleartext-mail"])
+        server.kill()
+        server.communicate()
+    finally:
+        del lab.ns["container"]
+        sh("ip", "netns", "delete", name)
+    try:
+        wait_until(lambda: sh("ip", "link", "show", link, check=False).returncode, "the namespace's interface is gone", 30)
+    finally:
+        sh("ip", "link", "delete", link, check=False)
