@@ -8,6 +8,7 @@
 struct sessions {
 	struct session *by_id; /* uthash */
 	struct session *by_age; /* utlist: the head is the oldest */
+	struct session *open_ones, *closed_ones; /* utlist: who is evicted next is found without a search */
 	unsigned keep, open_max;
 	unsigned open, closed;
 	uint64_t evicted;
@@ -38,10 +39,13 @@ static void free_contents(struct session *session)
 
 static void forget(struct sessions *sessions, struct session *session)
 {
-	if (is_closed(session))
+	if (is_closed(session)) {
+		DL_DELETE2(sessions->closed_ones, session, peer_prev, peer_next);
 		sessions->closed--;
-	else
+	} else {
+		DL_DELETE2(sessions->open_ones, session, peer_prev, peer_next);
 		sessions->open--;
+	}
 	HASH_DEL(sessions->by_id, session);
 	DL_DELETE(sessions->by_age, session);
 	free_contents(session);
@@ -57,16 +61,11 @@ void sessions_free(struct sessions *sessions)
 	free(sessions);
 }
 
-/* Gives up the oldest session that is open, or closed, other than spared. */
-static void evict(struct sessions *sessions, bool closed, const struct session *spared)
+/* Gives up the first of a list, other than spared, which is the last. */
+static void evict(struct sessions *sessions, struct session *list, const struct session *spared)
 {
-	struct session *session;
-	DL_FOREACH(sessions->by_age, session) {
-		if (session != spared && is_closed(session) == closed) {
-			forget(sessions, session);
-			return;
-		}
-	}
+	if (list && list != spared)
+		forget(sessions, list);
 }
 
 static struct session *make(struct sessions *sessions, uint64_t id)
@@ -77,9 +76,10 @@ static struct session *make(struct sessions *sessions, uint64_t id)
 	session->id = id;
 	HASH_ADD(hh, sessions->by_id, id, sizeof(session->id), session);
 	DL_APPEND(sessions->by_age, session);
+	DL_APPEND2(sessions->open_ones, session, peer_prev, peer_next);
 	sessions->open++;
 	if (sessions->open > sessions->open_max) {
-		evict(sessions, false, session);
+		evict(sessions, sessions->open_ones, session);
 		sessions->evicted++;
 	}
 	return session;
@@ -144,10 +144,12 @@ void sessions_take_handshake(struct sessions *sessions, const struct handshake_e
 static void close_session(struct sessions *sessions, struct session *session, struct timespec when)
 {
 	session->closed = when;
+	DL_DELETE2(sessions->open_ones, session, peer_prev, peer_next);
+	DL_APPEND2(sessions->closed_ones, session, peer_prev, peer_next);
 	sessions->open--;
 	sessions->closed++;
 	if (sessions->closed > sessions->keep)
-		evict(sessions, true, session);
+		evict(sessions, sessions->closed_ones, session);
 }
 
 struct session *sessions_take(struct sessions *sessions, const struct flow_event *event)

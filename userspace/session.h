@@ -31,6 +31,7 @@ struct session {
 	char *account;          /* what may be told of the account (name, hash) or NULL. Owned */
 	UT_hash_handle hh;
 	struct session *prev, *next; /* by age: the oldest first */
+	struct session *peer_prev, *peer_next; /* the open ones by age, or the closed ones by their end */
 };
 
 #define SESSION_ID_TEXT_SIZE 17
