@@ -99,6 +99,7 @@ static struct session *copy_session(const struct session *session)
 	*copy = *session;
 	memset(&copy->hh, 0, sizeof(copy->hh));
 	copy->prev = copy->next = NULL;
+	copy->peer_prev = copy->peer_next = NULL;
 	copy->cgroup = session->cgroup ? strdup(session->cgroup) : NULL;
 	copy->account = session->account ? strdup(session->account) : NULL;
 	copy->handshake = NULL;
