@@ -204,6 +204,7 @@ void agent_sweep(struct agent *agent)
 	kernel_counters(agent->kernel, counters);
 	if (counters[COUNTER_EVENTS_LOST] == agent->events_lost)
 		return;
+	agent_read_events(agent); /* what was sent before the loss: a session may still be in the ring */
 	for (struct session *session = sessions_oldest(agent->sessions); session && looked < SWEEP_MAX; session = session->next) {
 		if (session->closed.tv_sec)
 			continue;
