@@ -28,11 +28,13 @@ PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lelf -lpthread
 LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now $(LDFLAGS)
 
-BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter -Iinclude -Ibpf \
+# The architecture is that of the uprobes' registers.
+BPF_ARCH := $(patsubst aarch64,arm64,$(patsubst x86_64,x86,$(shell uname -m)))
+BPF_CFLAGS := -O2 -g -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter -Iinclude -Ibpf \
 	-idirafter /usr/include/$(shell uname -m)-linux-gnu
 
 # What both programs need, the agent's parts, and the CLI's.
-COMMON := finding finding_text escape session_id address certificate cipher_suite tls_names
+COMMON := finding finding_text finding_text_identity escape session_id address certificate cipher_suite tls_names
 AGENT := $(filter-out $(COMMON) $(patsubst userspace/%.c,%,$(wildcard userspace/cli*.c userspace/probe*.c)) main, \
 	$(patsubst userspace/%.c,%,$(wildcard userspace/*.c)))
 CLI := $(patsubst userspace/%.c,%,$(wildcard userspace/cli*.c userspace/probe*.c))
@@ -128,17 +130,17 @@ $(BUILD)/userspace/%.o: userspace/%.c | needs
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 # Only these see the BPF object.
-KERNEL := kernel kernel_policy kernel_pins
-$(KERNEL:%=$(BUILD)/userspace/%.o): $(BUILD)/smtpward.skel.h
+KERNEL := kernel kernel_policy kernel_pins kernel_witness
+$(KERNEL:%=$(BUILD)/userspace/%.o): $(BUILD)/smtpward.skel.h $(BUILD)/witness.skel.h
 
-$(BUILD)/smtpward.bpf.o: bpf/smtpward.bpf.c | needs
+$(BUILD)/%.bpf.o: bpf/%.bpf.c | needs
 	$(call say,BPF,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(BUILD)/smtpward.skel.h: $(BUILD)/smtpward.bpf.o
+$(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
 	$(call say,SKEL,$@)
-	$(Q)$(BPFTOOL) gen skeleton $< name smtpward_bpf > $@
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@
 
 clean:
 	rm -rf $(BUILD)

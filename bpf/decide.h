@@ -44,25 +44,74 @@ static __noinline int rule_for(struct flow *flow, struct policy_rule *rule)
 		rule_in_scope(flow, POLICY_SCOPE_ANY, rule);
 	flow->rule_id = rule->id;
 	flow->require = rule->require;
+	flow->undecided = rule->undecided;
+	flow->min_tls = rule->min_tls;
+	flow->enforced = verdict_is_enforced(rule, now->mode);
 	return now->mode;
 }
 
-/* Whether the segment that flow->work has gone through is to be dropped. */
-static __always_inline bool segment_is_condemned(struct flow *flow)
+/* What is known of the peer's identity: the agent's word, or else the witness's, where it is enough for the rule. */
+static __always_inline struct peer peer_of(const struct flow *flow, const struct policy_rule *rule)
+{
+	struct peer peer = { .identity = IDENTITY_UNDECIDED, .tls_version = READ_ONCE(flow->tls_version) };
+	__u64 flow_id = flow->flow_id;
+	struct witness *witness = bpf_map_lookup_elem(&witnesses, &flow_id);
+	if (!witness)
+		return peer;
+	if (witness->verdict)
+		peer.identity = witness->verdict;
+	/* the kernel cannot tell a version that it has not read; the agent can */
+	else if (witness->good && (!rule->name_hash || rule->name_hash == witness->name_hash) &&
+		 (!rule->min_tls || peer.tls_version))
+		peer.identity = IDENTITY_VERIFIED;
+	return peer;
+}
+
+static __always_inline bool agent_is_alive(__u64 now)
+{
+	__u32 zero = 0;
+	__u64 *beat = bpf_map_lookup_elem(&heartbeat, &zero);
+	return beat && now - *beat < HEARTBEAT_MAX_NS;
+}
+
+/* Whether a held segment can wait on: somebody is there to decide, and its time is not up. */
+static __always_inline bool may_wait(const struct flow *flow)
+{
+	__u32 zero = 0;
+	__u64 now = bpf_ktime_get_ns();
+	struct settings *limit = bpf_map_lookup_elem(&settings, &zero);
+	if (!limit || !agent_is_alive(now))
+		return false;
+	return !flow->held_since || now - flow->held_since < limit->hold_ns;
+}
+
+/*
+ * What becomes of the segment that flow->work has gone through. In monitor mode the agent says what a verdict on the
+ * peer's identity would have led to.
+ */
+static __always_inline enum verdict segment_verdict(struct flow *flow)
 {
 	const __u64 doubts = FACT(CLIENT_GAP) | FACT(SERVER_GAP) | FACT(MIDWAY);
 	struct policy_rule rule = {};
 	__u64 facts = flow->work.facts | flow->server.facts;
 	__u32 demands = flow->work.demands;
+	if (flow->client.facts & FACT(CLIENT_DATA)) /* the first of it has been judged */
+		demands &= ~DEMAND_TLS_DATA;
 	if (!demands && !(facts & doubts))
-		return false;
-	int mode = rule_for(flow, &rule);
-	if (verdict_of(facts, demands, &rule) == VERDICT_PASS)
-		return false;
-	if (verdict_is_enforced(&rule, (__u8)mode))
-		return true;
-	flow->work.facts |= FACT(WOULD_BLOCK);
-	return false;
+		return VERDICT_PASS;
+	rule_for(flow, &rule);
+	struct peer peer = peer_of(flow, &rule);
+	enum verdict verdict = verdict_of(facts, demands, &rule, &peer);
+	if (verdict == VERDICT_PASS)
+		return VERDICT_PASS;
+	if (flow->enforced) {
+		if (verdict == VERDICT_HOLD && !may_wait(flow))
+			verdict = verdict_undecided(&rule);
+		return verdict;
+	}
+	if (verdict == VERDICT_BLOCK)
+		flow->work.facts |= FACT(WOULD_BLOCK);
+	return VERDICT_PASS;
 }
 
 #endif

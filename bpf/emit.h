@@ -9,11 +9,12 @@
 
 /*
  * Waking the agent costs a context switch, so most events wait for its next look, a tenth of a second at most.
- * A blocked flow cannot wait, and a ring that fills up must not.
+ * A blocked or a held flow cannot wait, nor can one of a process whose TLS library is to be found before it is used;
+ * and a ring that fills up must not.
  */
 static __always_inline __u64 wake_flags(__u8 reason)
 {
-	if (reason == EVENT_BLOCKED || bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > RING_URGENT_BYTES)
+	if (reason == EVENT_BLOCKED || reason == EVENT_HELD || bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > RING_URGENT_BYTES)
 		return BPF_RB_FORCE_WAKEUP;
 	return BPF_RB_NO_WAKEUP;
 }
@@ -59,6 +60,11 @@ static __noinline int emit(struct flow *flow, __u8 reason)
 	event->client_alert = client->alert;
 	event->server_alert = server->alert;
 	event->starttls_anonymous = client->anonymoustls;
+	event->undecided = flow->undecided;
+	event->enforced = flow->enforced;
+	event->min_tls = flow->min_tls;
+	event->held_ns = flow->held_ns;
+	event->sender_is_new = flow->sender_is_new;
 	__builtin_memcpy(event->client_address, flow->client_address, 16);
 	__builtin_memcpy(event->server_address, flow->server_address, 16);
 	__builtin_memcpy(event->comm, flow->comm, sizeof(event->comm));
@@ -71,7 +77,7 @@ static __noinline int emit(struct flow *flow, __u8 reason)
 	event->mechanism[MECHANISM_SIZE - 1] = 0;
 	event->account[ACCOUNT_SIZE - 1] = 0;
 	event->server_name[SERVER_NAME_SIZE - 1] = 0;
-	bpf_ringbuf_submit(event, wake_flags(reason));
+	bpf_ringbuf_submit(event, reason == EVENT_OPENED && flow->sender_is_new ? BPF_RB_FORCE_WAKEUP : wake_flags(reason));
 	count(COUNTER_EVENTS_SENT);
 	return 0;
 }

@@ -12,6 +12,7 @@
 #include "dialogue.h"
 #include "event.h"
 #include "policy.h"
+#include "shared_maps.h"
 
 #define CHUNK 64 /* bytes loaded at once; a power of two */
 
@@ -44,6 +45,9 @@ struct flow {
 	__u64 cgroup_id;
 	__u64 bytes_sent;
 	__u64 bytes_received;
+	__u64 hello_key; /* key of the flow in the hello map; 0: it has none */
+	__u64 held_since; /* application data waits, or has waited; 0: it never did */
+	__u64 held_ns;    /* how long it waited; 0: it did not, or still does */
 	__u32 pid;
 	__u32 tid;
 	__u32 uid;
@@ -53,7 +57,10 @@ struct flow {
 	__u8 require;
 	__u8 implicit_tls;
 	__u8 client_seen; /* egress saw payload */
-	__u8 reserved;
+	__u8 undecided;   /* of the rule, as require */
+	__u8 enforced;    /* block mode, and the rule's action is block */
+	__u8 sender_is_new; /* the process has not connected before */
+	__u16 min_tls;      /* of the rule */
 	__u8 client_address[16];
 	__u8 server_address[16];
 	char comm[16];
@@ -61,6 +68,8 @@ struct flow {
 	struct bpf_spin_lock ingress_lock; /* of the two below */
 	__u8 ingress_busy;                 /* a segment is being read */
 	__u8 ingress_raced;                /* another came meanwhile, on another CPU */
+	__u16 tls_version;       /* chosen in the ServerHello; 0: not read. Written by the ingress direction */
+	__u16 more_reserved;
 	__u32 handshake_sent[2]; /* bytes of the TLS handshake that the agent was sent; by direction, 1 is the server's */
 	__u32 client_taken; /* bytes of the chunk that are read */
 	__u32 server_taken;
@@ -74,19 +83,6 @@ struct {
 	__type(key, int);
 	__type(value, struct flow);
 } flows SEC(".maps");
-
-/* 2 MiB: 6,000 events; the agent maps it twice. */
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 2 * 1024 * 1024);
-} events SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, COUNTER_COUNT);
-	__type(key, __u32);
-	__type(value, __u64);
-} counters SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -118,6 +114,22 @@ struct {
 	__type(value, struct settings);
 } settings SEC(".maps");
 
+/* See HEARTBEAT_MAX_NS. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} heartbeat SEC(".maps");
+
+/* Processes (thread groups) that have connected lately: the agent looks for the TLS library of each, once. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, __u8);
+} senders SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -142,12 +154,4 @@ static __always_inline bool flow_port_is_used(const struct __sk_buff *skb)
 	struct flow_ports *seen = bpf_map_lookup_elem(&flow_ports, &zero);
 	return seen && seen->used[MASKED_INDEX(bpf_ntohl(skb->remote_port), 0xffff)];
 }
-
-static __always_inline void count(__u32 id)
-{
-	__u64 *counter = bpf_map_lookup_elem(&counters, &id);
-	if (counter)
-		(*counter)++;
-}
-
 #endif

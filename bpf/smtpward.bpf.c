@@ -100,6 +100,12 @@ static __always_inline void client_segment(struct __sk_buff *skb, struct flow *f
 /* Facts that an alert may have to be raised for at once. */
 #define FACTS_TO_TELL (FACT(CREDENTIAL_CLEAR) | FACT(MAIL_CLEAR) | FACT(CLIENT_CAP) | FACT(WOULD_BLOCK))
 
+/* Nothing that may come is of interest any more. */
+static __always_inline bool flow_is_settled(const struct flow *flow)
+{
+	return facts_tls_established(flow->client.facts | flow->server.facts) && (flow->client.facts & FACT(CLIENT_PROCEEDED));
+}
+
 static __always_inline int block(struct flow *flow)
 {
 	flow->stopped = flow->work.facts & ~flow->client.facts;
@@ -109,6 +115,18 @@ static __always_inline int block(struct flow *flow)
 	count(COUNTER_FLOWS_BLOCKED);
 	count(COUNTER_SEGMENTS_DROPPED);
 	emit(flow, EVENT_BLOCKED);
+	return DROP;
+}
+
+/* Not yet: TCP keeps the segment and presents it again, when the agent pushes it or when its probe timer does. */
+static __always_inline int hold(struct flow *flow)
+{
+	count(COUNTER_SEGMENTS_DROPPED);
+	if (flow->held_since)
+		return DROP;
+	flow->held_since = bpf_ktime_get_ns();
+	flow->client.facts |= FACT(HELD);
+	emit(flow, EVENT_HELD);
 	return DROP;
 }
 
@@ -123,6 +141,8 @@ static __always_inline void commit(struct flow *flow, const struct segment *segm
 		count(COUNTER_GAPS);
 	if (new_facts & FACT(CLIENT_CAP))
 		count(COUNTER_CAPS);
+	if (flow->held_since && !flow->held_ns)
+		flow->held_ns = bpf_ktime_get_ns() - flow->held_since;
 	/* a second AUTH on the flow may show another account: each is told, once */
 	if ((new_facts & FACTS_TO_TELL) || ((demands & DEMAND_AUTH) && (flow->client.facts & FACT(CREDENTIAL_CLEAR))))
 		emit(flow, EVENT_PROGRESS);
@@ -147,10 +167,51 @@ static __always_inline void tell_handshake(struct __sk_buff *skb, __u32 offset, 
 	}
 }
 
+/*
+ * Makes the flow known to the witness: by the ClientHello that begins at offset. Before the segment leaves, and so
+ * before the library can have an answer to it.
+ */
+static __always_inline void note_hello(struct __sk_buff *skb, struct flow *flow, __u32 offset)
+{
+	__u8 head[6];
+	__u32 zero = 0;
+	struct settings *now = bpf_map_lookup_elem(&settings, &zero);
+	struct witness witness = { .demanded = flow->enforced && (flow->require == REQUIRE_VERIFIED || flow->min_tls) };
+	struct hello hello = { .flow_id = flow->flow_id, .uid = flow->uid, .pid = flow->pid };
+	__u64 key = 0;
+	if (bpf_skb_load_bytes(skb, offset, head, sizeof(head)) || head[0] != TLS_HANDSHAKE || head[5] != TLS_CLIENT_HELLO)
+		return;
+	bpf_map_update_elem(&witnesses, &hello.flow_id, &witness, BPF_ANY);
+	if (!now || !now->witness || flow->hello_key || bpf_skb_load_bytes(skb, offset + HELLO_KEY_AT, &key, sizeof(key)) ||
+	    !key || bpf_map_update_elem(&hellos, &key, &hello, BPF_NOEXIST)) /* the same one twice tells nothing */
+		return;
+	flow->hello_key = key;
+	__s64 *open = bpf_map_lookup_elem(&hello_count, &zero);
+	if (open)
+		__sync_fetch_and_add(open, 1);
+}
+
+/* At the flow's end. */
+static __always_inline void forget_hello(struct flow *flow)
+{
+	__u64 key = flow->hello_key, flow_id = flow->flow_id;
+	__u32 zero = 0;
+	__s64 *open;
+	if (flow->client.facts & FACT(CLIENT_HELLO))
+		bpf_map_delete_elem(&witnesses, &flow_id);
+	if (!key)
+		return;
+	flow->hello_key = 0;
+	bpf_map_delete_elem(&hellos, &key);
+	open = bpf_map_lookup_elem(&hello_count, &zero);
+	if (open)
+		__sync_fetch_and_add(open, -1);
+}
+
 static __noinline int egress(struct __sk_buff *skb, struct flow *flow)
 {
 	struct segment segment = {};
-	if (facts_tls_established(flow->client.facts | flow->server.facts)) {
+	if (flow_is_settled(flow)) {
 		flow->settled = 1;
 		emit(flow, EVENT_PROGRESS);
 		return PASS;
@@ -186,9 +247,18 @@ static __noinline int egress(struct __sk_buff *skb, struct flow *flow)
 	/* A receiver takes the urgent byte out of the stream, so commands are not what they look like; no mail program does this. */
 	if (segment.urgent && !flow->work.server_in_tls)
 		client_give_up(&flow->work);
-	if (segment_is_condemned(flow))
+	switch (segment_verdict(flow)) {
+	case VERDICT_BLOCK:
 		return block(flow);
+	case VERDICT_HOLD:
+		return hold(flow);
+	case VERDICT_PASS:
+		break;
+	}
+	bool hello_now = !(flow->client.facts & FACT(CLIENT_HELLO)) && (flow->work.facts & FACT(CLIENT_HELLO));
 	commit(flow, &segment);
+	if (hello_now)
+		note_hello(skb, flow, offset);
 	if (was_clear && !flow->client.left_tls) /* plaintext may be a secret */
 		tell_handshake(skb, offset, was_in_tls, client_in_tls(&flow->client), 0);
 	return PASS;
@@ -244,6 +314,36 @@ __noinline int server_chunk(struct __sk_buff *skb, __u32 offset)
 	return (int)taken;
 }
 
+#define SERVER_HELLO_EXTENSIONS 12
+
+/*
+ * Reads the version out of the ServerHello that begins a record at offset (RFC 8446 section 4.1.3): supported_versions if
+ * it has that, else legacy_version. A function of its own, for the verifier's sake.
+ */
+__noinline int server_hello_version(struct __sk_buff *skb, __u32 offset)
+{
+	__u8 head[44], extension[6];
+	__u32 at, end;
+	if (bpf_skb_load_bytes(skb, offset, head, sizeof(head)) || head[0] != TLS_HANDSHAKE || head[5] != TLS_SERVER_HELLO)
+		return 0;
+	int version = head[9] << 8 | head[10];
+	at = offset + 5 + 4 + 2 + 32 + 1 + head[43] + 2 + 1; /* behind session id, cipher suite, compression method */
+	end = offset + 5 + 4 + (head[7] << 8 | head[8]);
+	if (head[43] > 32)
+		return 0;
+	if (at + 2 >= end)
+		return version;
+	at += 2;
+	for (int i = 0; i < SERVER_HELLO_EXTENSIONS && at + 4 <= end; i++) {
+		if (bpf_skb_load_bytes(skb, at, extension, sizeof(extension)))
+			return at + 4 == end ? version : 0; /* an empty one at the very end, or the rest is not here */
+		if (extension[0] == 0 && extension[1] == 43)
+			return extension[4] << 8 | extension[5];
+		at += 4 + (extension[2] << 8 | extension[3]);
+	}
+	return at >= end ? version : 0;
+}
+
 static __always_inline void server_lost(struct flow *flow)
 {
 	if (!(flow->server.facts & FACT(SERVER_GAP)))
@@ -289,6 +389,7 @@ static __always_inline bool server_segment(struct __sk_buff *skb, struct flow *f
 	__u32 start = segment->payload + (__u32)-ahead, offset = start;
 	bool was_in_tls = flow->server.in_tls;
 	bool was_clear = !(flow->server.facts & FACT(SERVER_DATA)) && !flow->server.tls.legacy;
+	bool hello_is_new = !(flow->server.facts & FACT(SERVER_HELLO));
 	flow->server_next = segment->sequence + segment->length;
 	int taken = 1;
 	for (int i = 0; i < CHUNKS_MAX; i++) {
@@ -303,6 +404,8 @@ static __always_inline bool server_segment(struct __sk_buff *skb, struct flow *f
 		count(COUNTER_CAPS); /* once: the parser is opaque now */
 	if (was_clear)
 		tell_handshake(skb, start, was_in_tls, flow->server.in_tls, 1);
+	if (hello_is_new && (flow->server.facts & FACT(SERVER_HELLO)))
+		flow->tls_version = (__u16)server_hello_version(skb, start);
 	return offset >= skb->len || taken > 0;
 }
 
@@ -389,6 +492,13 @@ static __always_inline void emit_without_storage(struct bpf_sock_addr *ctx, __u1
 	count(COUNTER_EVENTS_SENT);
 }
 
+/* Whether the process has not connected lately. */
+static __always_inline bool sender_is_new(__u32 pid)
+{
+	__u8 yes = 1;
+	return bpf_map_update_elem(&senders, &pid, &yes, BPF_NOEXIST) == 0;
+}
+
 /*
  * connect(): where a flow begins, every time. A socket may be connected again and keeps its storage, so the old
  * one goes first.
@@ -399,7 +509,11 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, int family)
 	__u16 port = bpf_ntohs((__u16)ctx->user_port);
 	if (!sk || ctx->protocol != IPPROTO_TCP)
 		return PASS;
-	bpf_sk_storage_delete(&flows, sk);
+	struct flow *old = bpf_sk_storage_get(&flows, sk, 0, 0);
+	if (old) {
+		forget_hello(old);
+		bpf_sk_storage_delete(&flows, sk);
+	}
 	__u8 kind = port_kind(port);
 	if (!kind)
 		return PASS;
@@ -420,6 +534,7 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, int family)
 	flow->server_port = port;
 	flow_port_note(port);
 	flow->implicit_tls = kind == PORT_IMPLICIT_TLS;
+	flow->sender_is_new = sender_is_new(flow->pid);
 	bpf_get_current_comm(flow->comm, sizeof(flow->comm));
 	dialogue_start(&flow->client, &flow->server, flow->implicit_tls);
 	flow->watched = 1;
@@ -528,6 +643,7 @@ static __always_inline void on_closed(struct bpf_sock_ops *ops, struct flow *flo
 	flow->watched = 0;
 	count(COUNTER_FLOWS_CLOSED);
 	emit(flow, EVENT_CLOSED);
+	forget_hello(flow);
 }
 
 static __always_inline void on_state(struct bpf_sock_ops *ops, struct flow *flow)

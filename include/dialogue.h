@@ -50,6 +50,7 @@ enum command {
 #define DEMAND_MAIL 4       /* a MAIL command */
 #define DEMAND_CAP 8        /* the parse cap is reached in it */
 #define DEMAND_TLS_DATA 16  /* application data after the handshake */
+#define DEMAND_TLS_FINISHED 32 /* the client's last flight of the handshake */
 
 enum client_state {
 	CLIENT_LINE,      /* at the start of a line */
@@ -112,9 +113,10 @@ struct client_parser {
 	__u8 implicit_tls;    /* the port is one of TLS from the first byte */
 	__u8 anonymoustls;    /* STARTTLS was asked with X-ANONYMOUSTLS */
 	__u8 alert;           /* TLS_ALERT_* or the description */
-	__u8 finished_now;    /* Finished is in the present segment */
+	__u8 finished_now;    /* the flight of the Finished is in the present segment, and not over yet */
 	__u8 scan;            /* enum scan */
 	__u8 server_in_tls;   /* as of the present segment: the server speaks TLS, so records are records */
+	__u8 server_said_hello; /* as of the present segment: a ServerHello has come, or may have been missed */
 	__u8 left_tls;        /* plaintext stood where a TLS record should */
 	__u8 mechanism_cases; /* 1: the mechanism's name has lower case letters, 2: upper */
 	struct tls_record tls;

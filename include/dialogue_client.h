@@ -400,6 +400,7 @@ static __always_inline void client_tls_record(struct client_parser *client)
 		if (tls_handshake_is_encrypted(record, TLS_CLIENT_HELLO)) {
 			record->legacy = 1;
 			client->facts |= FACT(CLIENT_FINISHED);
+			client->demands |= DEMAND_TLS_FINISHED;
 		} else if (record->first == TLS_CLIENT_HELLO) {
 			client->facts |= FACT(CLIENT_HELLO);
 			if (client->commands == 0)
@@ -414,9 +415,15 @@ static __always_inline void client_tls_record(struct client_parser *client)
 			client_alert(client);
 		} else if (!(client->facts & FACT(CLIENT_FINISHED))) {
 			client->facts |= FACT(CLIENT_FINISHED);
-			client->finished_now = 1; /* with a certificate before it: several records, one flight */
-		} else if (!client->finished_now) {
-			client->facts |= FACT(CLIENT_DATA);
+			/* before the ServerHello it is early data (RFC 8446 section 2.3) */
+			client->demands |= client->server_said_hello ? DEMAND_TLS_FINISHED : DEMAND_TLS_DATA;
+			/* with a certificate before it: several records, one flight */
+			client->finished_now = !tls13_is_finished(record->length);
+		} else if (client->finished_now) {
+			client->finished_now = !tls13_is_finished(record->length);
+		} else {
+			/* what follows a check that has failed is a QUIT, at most: one record, and an alert */
+			client->facts |= client->facts & FACT(CLIENT_DATA) ? FACT(CLIENT_PROCEEDED) : FACT(CLIENT_DATA);
 			client->demands |= DEMAND_TLS_DATA;
 		}
 		break;
@@ -464,6 +471,8 @@ static __always_inline int client_tls_byte(struct client_parser *client, __u8 by
 	case TLS_RECORD:
 		client_tls_record(client);
 		client_record_start(client);
+		if ((client->facts & FACT(CLIENT_PROCEEDED)) && client->server_said_hello)
+			client->state = CLIENT_OPAQUE; /* nothing is looked for any more */
 		return 1;
 	case TLS_MORE:
 		break;
@@ -640,6 +649,7 @@ static __always_inline void client_segment_start(struct client_parser *client, c
 		client->state = CLIENT_OPAQUE;
 	client->server_in_tls = (server->facts & (FACT(SERVER_HELLO) | FACT(SERVER_GAP))) ||
 				(server->facts & (FACT(STARTTLS_ACCEPTED) | FACT(SERVER_PLAIN_REPLY))) == FACT(STARTTLS_ACCEPTED);
+	client->server_said_hello = (server->facts & (FACT(SERVER_HELLO) | FACT(SERVER_GAP))) != 0;
 	if (client->state == CLIENT_RECORD && client->server_in_tls) {
 		client->skip = client->number;
 		client->state = CLIENT_TLS;

@@ -13,7 +13,7 @@
 
 #include <linux/types.h>
 
-#define EVENT_ABI_VERSION 2
+#define EVENT_ABI_VERSION 3
 
 #define MECHANISM_SIZE 32     /* a SASL mechanism's name, and NUL */
 #define MECHANISM_NAME_MAX 20 /* RFC 4422 section 3.1 */
@@ -25,6 +25,7 @@ enum event_reason {
 	EVENT_PROGRESS = 2, /* a fact that may need an alert now, or TLS is established */
 	EVENT_BLOCKED = 3,  /* a segment was dropped by policy; the agent shall destroy the socket */
 	EVENT_CLOSED = 4,   /* the flow is over; nothing follows */
+	EVENT_HELD = 5,     /* application data waits for the agent's word on the peer's identity */
 };
 
 /* How a flow ended, as the TCP state machine told. */
@@ -51,6 +52,7 @@ struct flow_event {
 	__u64 cgroup_id;     /* cgroup v2 of the process that called connect() */
 	__u64 bytes_sent;    /* payload acknowledged by the server; final only in EVENT_CLOSED */
 	__u64 bytes_received;
+	__u64 held_ns; /* how long application data was held back; 0: it was not, or still is */
 	__u32 pid; /* process (thread group) that called connect(), in the initial pid namespace */
 	__u32 tid; /* its thread */
 	__u32 uid;
@@ -69,7 +71,10 @@ struct flow_event {
 	__u8 client_alert;       /* description of the first TLS alert from the client, TLS_ALERT_* */
 	__u8 server_alert;
 	__u8 starttls_anonymous; /* 1: asked with X-ANONYMOUSTLS */
-	__u8 reserved[5];
+	__u8 undecided;          /* enum policy_doubt, of that rule */
+	__u8 enforced;           /* 1: block mode, and the rule's action is block */
+	__u8 sender_is_new;      /* 1: the process has not connected lately */
+	__u16 min_tls;           /* of that rule */
 	__u8 client_address[16];
 	__u8 server_address[16];
 	char comm[16];                      /* not NUL-terminated if it fills the field */
@@ -78,7 +83,7 @@ struct flow_event {
 	char server_name[SERVER_NAME_SIZE]; /* hostile bytes; NUL-terminated */
 };
 
-_Static_assert(sizeof(struct flow_event) == 80 + 20 + 12 + 12 + 32 + 16 + MECHANISM_SIZE + ACCOUNT_SIZE + SERVER_NAME_SIZE + 4,
+_Static_assert(sizeof(struct flow_event) == 88 + 20 + 12 + 12 + 32 + 16 + MECHANISM_SIZE + ACCOUNT_SIZE + SERVER_NAME_SIZE + 4,
 	       "event ABI: no implicit padding but the four bytes at the end");
 
 /*

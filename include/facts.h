@@ -58,7 +58,9 @@
 	X(UNSEEN,                 "unseen")                 /* the flow moved bytes that the hooks did not see */        \
 	X(NO_STORAGE,             "no-storage")             /* the kernel had no room for the flow's state */            \
 	X(BLOCKED,                "blocked")                /* client: a segment was dropped by policy */                \
-	X(WOULD_BLOCK,            "would-block")            /* client: block mode would have dropped a segment */
+	X(WOULD_BLOCK,            "would-block")            /* client: block mode would have dropped a segment */  \
+	X(HELD,                   "held")                   /* client: application data waited for the peer's verdict */ \
+	X(CLIENT_PROCEEDED,       "client-proceeded")       /* client: more than one record of application data */
 /* clang-format on */
 
 enum fact_bit {

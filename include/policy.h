@@ -24,6 +24,9 @@ struct policy_rule {
 	__u8 action;    /* enum policy_action */
 	__u8 unknown;   /* enum policy_doubt: a gap, or joined midway */
 	__u8 undecided; /* enum policy_doubt: require verified, and no verdict */
+	__u64 name_hash; /* of the name that the peer must have been checked for; 0: any that the sender chose */
+	__u16 min_tls;   /* 0x0303, 0x0304; 0: any version */
+	__u16 reserved[3];
 };
 
 /*
@@ -49,6 +52,7 @@ struct policy_key {
 struct policy_entry {
 	struct policy_rule rule;
 	__u32 address_bits; /* of the prefix, 0 to 128: to choose between two matches */
+	__u32 reserved;
 };
 
 #define POLICY_MAX_RULES 4096
@@ -59,9 +63,13 @@ struct settings {
 	__u8 mode;                   /* enum policy_mode */
 	__u8 has_user_rules;         /* 0: the scope need not be looked up */
 	__u8 has_cgroup_rules;
-	__u8 reserved;
+	__u8 witness; /* 1: the sender's TLS library is asked; 0: nobody looks for a handshake's session */
 	__u32 agent_pid;
+	__u64 hold_ns; /* application data is held back so long at most, while the peer's identity is undecided */
 };
+
+/* The one element of the heartbeat array: CLOCK_MONOTONIC of the agent's last sign of life. */
+#define HEARTBEAT_MAX_NS (3 * 1000000000ULL) /* an older one: there is no agent, and nobody to decide */
 
 /* Value of the port map. */
 enum port_kind { PORT_STARTTLS = 1, PORT_IMPLICIT_TLS = 2 };

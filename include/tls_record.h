@@ -29,6 +29,15 @@ enum tls_handshake_type { TLS_CLIENT_HELLO = 1, TLS_SERVER_HELLO = 2 };
  */
 #define TLS12_FINISHED_MAX 104
 
+/*
+ * A TLS 1.3 record that holds a Finished and nothing else: 4 bytes, the hash (SHA-256 or SHA-384), the inner type, and a
+ * tag of 16 or (CCM_8) 8 bytes. Certificate and CertificateVerify, which may stand before it, are never that short.
+ */
+static __always_inline int tls13_is_finished(__u16 length)
+{
+	return length == 4 + 32 + 1 + 16 || length == 4 + 48 + 1 + 16 || length == 4 + 32 + 1 + 8;
+}
+
 struct tls_record {
 	__u16 length;   /* of the payload */
 	__u8 position;  /* bytes read of header and payload head; 0 between records */

@@ -7,14 +7,32 @@
 #include "dialogue.h"
 #include "facts.h"
 #include "policy.h"
+#include "witness.h"
 
-enum verdict { VERDICT_PASS, VERDICT_BLOCK };
+enum verdict {
+	VERDICT_PASS,
+	VERDICT_BLOCK,
+	VERDICT_HOLD, /* not yet: it hangs on the peer's identity, which is still being found out */
+};
+
+/* What is known of the peer, for the verdict. */
+struct peer {
+	enum identity identity;
+	__u16 tls_version; /* chosen in the ServerHello; 0: not known */
+};
+
+/* What VERDICT_HOLD becomes where waiting is no use (any more). */
+static __always_inline enum verdict verdict_undecided(const struct policy_rule *rule)
+{
+	return rule->undecided == DOUBT_BLOCK ? VERDICT_BLOCK : VERDICT_PASS;
+}
 
 /*
  * Judges one segment of the client's: facts as they would be after it, demands (DEMAND_*) as it raises them. Does
  * not look at mode or rule->action.
  */
-static __always_inline enum verdict verdict_of(__u64 facts, __u32 demands, const struct policy_rule *rule)
+static __always_inline enum verdict verdict_of(__u64 facts, __u32 demands, const struct policy_rule *rule,
+					       const struct peer *peer)
 {
 	if (rule->require == REQUIRE_NONE)
 		return VERDICT_PASS;
@@ -27,9 +45,23 @@ static __always_inline enum verdict verdict_of(__u64 facts, __u32 demands, const
 		return VERDICT_BLOCK;
 	if (facts & (FACT(CLIENT_GAP) | FACT(SERVER_GAP) | FACT(MIDWAY)))
 		return rule->unknown == DOUBT_BLOCK ? VERDICT_BLOCK : VERDICT_PASS;
-	if ((demands & DEMAND_TLS_DATA) && rule->require == REQUIRE_VERIFIED)
-		return rule->undecided == DOUBT_BLOCK ? VERDICT_BLOCK : VERDICT_PASS;
-	return VERDICT_PASS;
+	if (rule->min_tls && peer->tls_version && (demands & (DEMAND_TLS_FINISHED | DEMAND_TLS_DATA)) &&
+	    peer->tls_version < rule->min_tls)
+		return VERDICT_BLOCK;
+	if (!(demands & DEMAND_TLS_DATA))
+		return VERDICT_PASS;
+	if (rule->require != REQUIRE_VERIFIED && (!rule->min_tls || peer->tls_version))
+		return VERDICT_PASS;
+	switch (peer->identity) {
+	case IDENTITY_VERIFIED:
+		return VERDICT_PASS;
+	case IDENTITY_REFUSED:
+		return VERDICT_BLOCK;
+	case IDENTITY_LEFT_OPEN:
+		return verdict_undecided(rule);
+	default:
+		return VERDICT_HOLD;
+	}
 }
 
 /* Whether a condemned segment is really dropped. */

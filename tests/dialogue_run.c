@@ -61,7 +61,12 @@ static uint32_t server_chunk(struct dialogue_run *run, const uint8_t *bytes, siz
 static bool is_condemned(struct dialogue_run *run)
 {
 	uint64_t facts = run->work.facts | run->server.facts;
-	if (verdict_of(facts, run->work.demands, &run->rule) == VERDICT_PASS)
+	uint32_t judged = run->client.facts & FACT(CLIENT_DATA) ? DEMAND_TLS_DATA : 0, demands = run->work.demands & ~judged;
+	const struct peer nothing_known = { .identity = IDENTITY_UNDECIDED };
+	enum verdict verdict = verdict_of(facts, demands, &run->rule, &nothing_known);
+	if (verdict == VERDICT_HOLD)
+		verdict = verdict_undecided(&run->rule); /* there is no agent to wait for */
+	if (verdict == VERDICT_PASS)
 		return false;
 	if (verdict_is_enforced(&run->rule, run->mode))
 		return true;
@@ -83,7 +88,7 @@ bool dialogue_run_client(struct dialogue_run *run, const uint8_t *bytes, size_t 
 	size_t offset = 0;
 	if (run->blocked)
 		return false;
-	if (facts_tls_established(run->client.facts | run->server.facts)) {
+	if (facts_tls_established(run->client.facts | run->server.facts) && (run->client.facts & FACT(CLIENT_PROCEEDED))) {
 		run->progress += !run->settled;
 		run->settled = true;
 		return true;

@@ -25,11 +25,12 @@ $(BUILD)/san/%.o: userspace/%.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(filter-out -D_FORTIFY_SOURCE=2,$(CFLAGS_ALL)) $(SANITIZE) -MMD -MP -c -o $@ $<
 
-$(KERNEL:%=$(BUILD)/san/%.o): $(BUILD)/smtpward.skel.h
+$(KERNEL:%=$(BUILD)/san/%.o): $(BUILD)/smtpward.skel.h $(BUILD)/witness.skel.h
 
 # test_control brings stubs for what is behind the control socket, so it takes that part alone.
 $(BUILD)/tests/test_control: SAN_OBJ := $(filter $(BUILD)/san/control%,$(SAN_OBJ)) \
-	$(patsubst %,$(BUILD)/san/%.o,session_json session_id finding finding_text escape address policy_lookup tls_names cipher_suite)
+	$(patsubst %,$(BUILD)/san/%.o,session_json session_id finding finding_text finding_text_identity escape address policy_lookup \
+	tls_names cipher_suite identity certificate durations)
 
 $(BUILD)/tests/test_%: tests/unit/test_%.c $(SAN_OBJ)
 	$(call say,TEST,$@)
@@ -37,3 +38,10 @@ $(BUILD)/tests/test_%: tests/unit/test_%.c $(SAN_OBJ)
 	$(Q)$(CC) $(filter-out -D_FORTIFY_SOURCE=2,$(CFLAGS_ALL)) -Itests $(SANITIZE) -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(SAN_OBJ) $(PKG_LIBS) -lcmocka
 
 include tests/handshake.mk
+
+# The reader of library files: a user may bring any file.
+tests: $(BUILD)/tests/fuzz_library
+$(BUILD)/tests/fuzz_library: tests/fuzz/fuzz_library.c $(wildcard userspace/library*) include/witness.h
+	$(call say,FUZZ,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) -std=gnu11 -O1 -g -Wall -Wextra -Werror $(CPPFLAGS_ALL) $(HANDSHAKE_FUZZ_FLAGS) -o $@ $<

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,6 +137,16 @@ static void count_closed(struct agent *agent, const struct session *session)
 		agent->counts.auth_clear[mechanism_exposure(last->mechanism)]++;
 	if (last->facts & FACT(WOULD_BLOCK))
 		agent->counts.would_block++;
+	if (last->facts & FACT(HELD))
+		agent->counts.held++;
+	if (last->held_ns)
+		durations_add(&agent->held, last->held_ns);
+	if (facts_tls_established(last->facts)) {
+		if (session->identity && session->identity->witness.library)
+			agent->counts.witnessed++;
+		else
+			agent->counts.not_witnessed++;
+	}
 }
 
 /* The sender must learn at once that it is stopped: its connection ends now, and not at some time-out. */
@@ -161,6 +172,8 @@ static void take_event(void *context, const struct flow_event *event)
 	agent->counts.events_read++;
 	if (event->reason == EVENT_BLOCKED)
 		end_blocked_flow(agent, event);
+	if (event->sender_is_new && event->reason == EVENT_OPENED)
+		kernel_witness_sender(agent->kernel, event->pid);
 	struct session *session = sessions_take(agent->sessions, event);
 	if (!session)
 		return;
@@ -169,6 +182,7 @@ static void take_event(void *context, const struct flow_event *event)
 	set_account(agent, session);
 	judge(&session->last, &session->judgement);
 	judge_handshake(&session->last, session->tls, &session->judgement);
+	agent_judge_identity(agent, session);
 	find_fallback(agent, session);
 	raise_new_findings(agent, session);
 	if (event->reason == EVENT_CLOSED) {
@@ -188,12 +202,20 @@ static void take_handshake(void *context, const struct handshake_event *event)
 
 void agent_read_events(struct agent *agent)
 {
-	const struct kernel_reader reader = { .flow = take_event, .handshake = take_handshake, .context = agent };
+	const struct kernel_reader reader = { .flow = take_event, .handshake = take_handshake, .witness = agent_take_witness,
+					      .certificate = agent_take_certificate, .context = agent };
 	kernel_read(agent->kernel, &reader);
 }
 
 #define SWEEP_MAX 256      /* sockets looked for at once */
 #define SWEEP_AGE_NS 5000000000ULL /* younger ones may yet be heard of */
+
+/* Where it cannot be looked into all network namespaces, a flow is over with the process that opened it. */
+static bool is_gone(const struct agent *agent, const struct flow_event *event)
+{
+	int found = kernel_find_socket(agent->kernel, event);
+	return found == -ENOENT || (found == -EPERM && event->pid && kill((pid_t)event->pid, 0) < 0 && errno == ESRCH);
+}
 
 void agent_sweep(struct agent *agent)
 {
@@ -213,7 +235,7 @@ void agent_sweep(struct agent *agent)
 			continue;
 		}
 		looked++;
-		if (kernel_find_socket(agent->kernel, &session->last) != -ENOENT)
+		if (!is_gone(agent, &session->last))
 			continue;
 		sessions_give_up(agent->sessions, session, wall_now());
 		if (session->judgement.outcome == OUTCOME_UNKNOWN)
@@ -292,6 +314,8 @@ static void name_late_keys(const struct config *now, const struct config *fresh,
 		{ "ports", now->port_count == fresh->port_count && memcmp(now->ports, fresh->ports, sizeof(now->ports)) == 0 },
 		{ "cgroup", same_text(now->cgroup, fresh->cgroup) },
 		{ "control_socket", same_text(now->control_socket, fresh->control_socket) },
+		{ "identity", now->identity.witness == fresh->identity.witness && now->identity.hold_s == fresh->identity.hold_s &&
+				      same_text(now->identity.trust, fresh->identity.trust) },
 		{ "sessions", memcmp(&now->sessions, &fresh->sessions, sizeof(now->sessions)) == 0 },
 		{ "syslog", now->syslog.enabled == fresh->syslog.enabled && now->syslog.facility == fresh->syslog.facility &&
 				    same_text(now->syslog.prefix, fresh->syslog.prefix) &&

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "durations.h"
+
 struct event_base;
 struct config;
 struct kernel;
@@ -15,6 +17,11 @@ struct alerts;
 struct sinks;
 struct metrics;
 struct control;
+struct identity_checker;
+struct resumption;
+struct session;
+struct witness_event;
+struct certificate_event;
 
 /* Counts of the agent's own; those of the BPF programs come from kernel_counters(). */
 struct agent_counts {
@@ -25,6 +32,10 @@ struct agent_counts {
 	uint64_t findings[32]; /* by enum finding, once for each session */
 	uint64_t auth_clear[3]; /* sessions with a credential in clear, by enum exposure */
 	uint64_t would_block;
+	uint64_t witnessed;     /* closed sessions with TLS whose sender's library was heard */
+	uint64_t not_witnessed; /* ... was not */
+	uint64_t held;          /* sessions whose application data waited for a verdict */
+	uint64_t released, release_failed; /* sockets pushed once the verdict was there; TCP's timer has to do it */
 	uint64_t verdict_events_missed; /* events lost, as seen from holes in the sequences */
 };
 
@@ -35,6 +46,10 @@ struct agent {
 	struct kernel *kernel;
 	struct sessions *sessions;
 	struct history *history;
+	struct identity_checker *identity_checker;
+	struct resumption *resumption;
+	struct durations held;          /* how long application data waited */
+	struct durations verdict_time;  /* from a library's word to the agent's verdict, where policy demands one */
 	struct alerts *alerts;
 	struct sinks *sinks;
 	struct metrics *metrics; /* NULL: switched off */
@@ -47,6 +62,13 @@ struct agent {
 };
 
 struct alert;
+
+/* agent_identity.c: the events about a server's identity, and the verdicts that policy waits for. */
+void agent_take_witness(void *context, const struct witness_event *event);
+void agent_take_certificate(void *context, const struct certificate_event *event);
+/* Checks the session's certificates by what is known now, judges its identity, and gives the kernel the verdict where it
+ * is waiting for one. Call it after judge_handshake(). */
+void agent_judge_identity(struct agent *agent, struct session *session);
 
 /* Takes in all the events that wait in the ring. */
 void agent_read_events(struct agent *agent);

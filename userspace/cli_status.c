@@ -44,6 +44,44 @@ static void status_hooks(const json_t *answer)
 	table_print(table);
 }
 
+static void status_witness(const json_t *answer)
+{
+	static const char *const headers[] = { "LIBRARY", "KIND", "VERDICTS", NULL };
+	const json_t *witness = json_object_get(answer, "witness");
+	struct table *table;
+	json_t *library;
+	size_t index;
+
+	if (!member_true(witness, "active"))
+		return;
+	table = table_new(headers);
+	json_array_foreach(json_object_get(witness, "libraries"), index, library) {
+		bool readable = member_true(library, "readable");
+		table_cell(table, COLOUR_NONE, member_text(library, "path"));
+		table_cell(table, COLOUR_NONE, member_text(library, "library"));
+		table_cell(table, readable ? COLOUR_GOOD : COLOUR_POOR, readable ? "heard" : "certificates only");
+	}
+	out_format("\n");
+	table_print(table);
+}
+
+/* One line on whom the witness hears. */
+static void status_witness_line(const json_t *answer)
+{
+	const json_t *witness = json_object_get(answer, "witness"), *sessions = json_object_get(witness, "sessions");
+	char text[256];
+
+	if (!member_true(witness, "enabled"))
+		snprintf(text, sizeof(text), "switched off");
+	else if (!member_true(witness, "active"))
+		snprintf(text, sizeof(text), "none: %s", member_text(witness, "error"));
+	else
+		snprintf(text, sizeof(text), "%zu libraries; TLS sessions with a witness %lld, without %lld",
+			 json_array_size(json_object_get(witness, "libraries")), member_number(sessions, "with"),
+			 member_number(sessions, "without"));
+	line("witness", member_true(witness, "enabled") && !member_true(witness, "active") ? COLOUR_BAD : COLOUR_NONE, text);
+}
+
 /* The numbers of an object, one a row. */
 static void status_numbers(const char *title, json_t *object)
 {
@@ -94,9 +132,12 @@ static void status_print(const json_t *answer)
 	snprintf(text, sizeof(text), "%lld open, %lld closed and kept", member_number(sessions, "open"),
 		 member_number(sessions, "closed"));
 	line("sessions", COLOUR_NONE, text);
+	status_witness_line(answer);
 	status_hooks(answer);
+	status_witness(answer);
 	status_numbers("KERNEL", json_object_get(json_object_get(answer, "counters"), "kernel"));
 	status_numbers("AGENT", json_object_get(json_object_get(answer, "counters"), "agent"));
+	status_numbers("HOLD", json_object_get(answer, "holds"));
 	status_numbers("RING", json_object_get(answer, "ring"));
 	status_sinks(answer);
 }

@@ -173,6 +173,20 @@ static bool take_metrics(const struct config_text *text, const struct raw_metric
 	return take_text(&config->metrics.address, raw->address);
 }
 
+#define HOLD_MAX_S 60
+
+static bool take_identity(const struct config_text *text, const struct raw_identity *raw, struct config *config)
+{
+	if (!raw)
+		return true;
+	if (raw->witness)
+		config->identity.witness = *raw->witness;
+	if (raw->hold && (!parse_duration(raw->hold, &config->identity.hold_s) || config->identity.hold_s == 0 ||
+			  config->identity.hold_s > HOLD_MAX_S))
+		return config_reject(text, "identity.hold", raw->hold, "1s to 60s");
+	return take_path(text, "identity.trust", raw->trust, &config->identity.trust);
+}
+
 /* ---- all together ----------------------------------------------------------------------------------------- */
 
 static struct config *new_defaults(void)
@@ -184,6 +198,8 @@ static struct config *new_defaults(void)
 	config->fallback_window_s = 3600;
 	config->account = ACCOUNT_NAME;
 	config->default_rule = (struct policy_rule){ .require = REQUIRE_ENCRYPTED, .action = ACTION_BLOCK };
+	config->identity.witness = true;
+	config->identity.hold_s = 3;
 	config->sessions.keep = 10000;
 	config->sessions.open_max = 65536;
 	config->alerts.minimum = SEVERITY_NOTICE;
@@ -213,7 +229,8 @@ static bool take_all(const struct config_text *text, const struct raw_config *ra
 	return take_path(text, "cgroup", raw->cgroup, &config->cgroup) &&
 	       take_path(text, "control_socket", raw->control_socket, &config->control_socket) &&
 	       take_ports(text, raw->ports, config) && config_take_policy(text, raw->policy, config) &&
-	       take_sessions(text, raw->sessions, config) && take_alerts(text, raw->alerts, config) &&
+	       take_identity(text, raw->identity, config) && take_sessions(text, raw->sessions, config) &&
+	       take_alerts(text, raw->alerts, config) &&
 	       take_sinks(text, raw, config) && take_metrics(text, raw->metrics, config);
 }
 
@@ -299,9 +316,11 @@ void config_free(struct config *config)
 		free(config->rules[i].to);
 		free(config->rules[i].user);
 		free(config->rules[i].cgroup);
+		free(config->rules[i].name);
 		free(config->rules[i].reason);
 	}
 	free(config->rules);
+	free(config->identity.trust);
 	free(config->cgroup);
 	free(config->control_socket);
 	free(config->syslog.prefix);

@@ -22,6 +22,7 @@ struct config_rule {
 	char *to;      /* as written: address or prefix; "any" */
 	char *user;    /* as written, or NULL */
 	char *cgroup;  /* path below the cgroup root, or NULL; key.scope is filled in when the rules are loaded */
+	char *name;    /* that the server's certificate must be for, as written; NULL: any that the sender wanted */
 	char *reason;  /* or NULL */
 	int64_t until; /* seconds since the epoch: the rule ends then; 0: never */
 };
@@ -40,6 +41,11 @@ struct config {
 	struct policy_rule default_rule;
 	struct config_rule *rules;
 	unsigned rule_count;
+	struct {
+		bool witness;    /* ask the senders' TLS libraries */
+		char *trust;     /* PEM file of trust anchors for the agent's own check; NULL: the system's */
+		unsigned hold_s; /* application data waits so long at most for the agent's verdict */
+	} identity;
 	struct {
 		unsigned keep;     /* closed sessions kept in memory */
 		unsigned open_max; /* open sessions followed at once */

@@ -8,6 +8,7 @@
 
 #include "address.h"
 #include "config_policy.h"
+#include "witness.h"
 
 /* "2026-12-31": the end of that day, local time. */
 static bool parse_date(const char *text, int64_t *end)
@@ -55,6 +56,8 @@ static void take_demands(struct policy_rule *rule, const struct raw_rule *raw)
 	take_enum(&rule->action, raw->action);
 	take_enum(&rule->unknown, raw->unknown);
 	take_enum(&rule->undecided, raw->undecided);
+	if (raw->min_tls)
+		rule->min_tls = (uint16_t)*raw->min_tls;
 }
 
 /* False: no memory. */
@@ -130,6 +133,34 @@ static bool take_sender(const struct config_text *text, unsigned index, const st
 	return copy(&rule->user, raw->user) && copy(&rule->cgroup, raw->cgroup);
 }
 
+/* A host name, or an address, as a certificate may have it. */
+static bool is_certificate_name(const char *name)
+{
+	uint8_t address[16];
+	size_t length = strlen(name);
+	if (address_parse(name, address))
+		return true;
+	if (length > 253 || name[0] == '.' || name[0] == '-')
+		return false;
+	return strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") == length;
+}
+
+static bool take_identity(const struct config_text *text, unsigned index, const struct raw_rule *raw, struct config_rule *rule)
+{
+	if (raw->min_tls && rule->rule.require == REQUIRE_NONE)
+		return reject(text, index, "min_tls", "", "a rule that requires encrypted or verified");
+	if (rule->rule.require == REQUIRE_NONE)
+		rule->rule.min_tls = 0;
+	if (!raw->name)
+		return true;
+	if (rule->rule.require != REQUIRE_VERIFIED)
+		return reject(text, index, "name", raw->name, "a rule that requires verified");
+	if (!is_certificate_name(raw->name))
+		return reject(text, index, "name", raw->name, "one host name or address, as the certificate has it");
+	rule->rule.name_hash = name_hash(raw->name);
+	return copy(&rule->name, raw->name);
+}
+
 static bool same_key(const struct config_rule *a, const struct config_rule *b)
 {
 	bool same_cgroup = a->cgroup == b->cgroup || (a->cgroup && b->cgroup && strcmp(a->cgroup, b->cgroup) == 0);
@@ -145,7 +176,8 @@ static bool take_rule(const struct config_text *text, unsigned index, const stru
 	rule->rule.id = index + 1;
 	rule->rule.action = ACTION_BLOCK;
 	take_demands(&rule->rule, raw);
-	if (!take_destination(text, index, raw, rule) || !take_sender(text, index, raw, rule))
+	if (!take_destination(text, index, raw, rule) || !take_sender(text, index, raw, rule) ||
+	    !take_identity(text, index, raw, rule))
 		return false;
 	if (raw->port && *raw->port == 0)
 		return reject(text, index, "port", "0", "1 to 65535, or no port for any");
@@ -179,6 +211,7 @@ static bool add_loopback_rules(struct config *config)
 			continue;
 		rule.rule.id = config->rule_count + 1;
 		rule.rule.require = REQUIRE_NONE;
+		rule.rule.min_tls = 0;
 		struct config_rule *added = &config->rules[config->rule_count++];
 		*added = rule;
 		if (!copy(&added->to, prefixes[i]) || !copy(&added->reason, "built in: mail within this host"))
@@ -195,6 +228,8 @@ bool config_take_policy(const struct config_text *text, const struct raw_policy 
 		return false;
 	if (raw && raw->fallback)
 		take_demands(&config->default_rule, raw->fallback);
+	if (config->default_rule.min_tls && config->default_rule.require == REQUIRE_NONE)
+		return config_reject(text, "policy.default.min_tls", "", "a default that requires encrypted or verified");
 	for (unsigned i = 0; i < count; i++) {
 		if (!take_rule(text, i, &raw->rules[i], config))
 			return false;

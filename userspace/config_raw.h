@@ -14,7 +14,8 @@ struct raw_rule {
 	uint16_t *port;
 	char *user;
 	char *cgroup;
-	int *require, *action, *unknown, *undecided;
+	int *require, *action, *unknown, *undecided, *min_tls;
+	char *name;
 	char *reason;
 	char *until;
 };
@@ -28,6 +29,11 @@ struct raw_policy {
 	struct raw_rule *fallback; /* key "default" */
 	struct raw_rule *rules;
 	unsigned rules_count;
+};
+
+struct raw_identity {
+	bool *witness;
+	char *trust, *hold;
 };
 
 struct raw_sessions {
@@ -62,6 +68,7 @@ struct raw_config {
 	char *cgroup, *control_socket, *fallback_window;
 	int *account;
 	struct raw_policy *policy;
+	struct raw_identity *identity;
 	struct raw_sessions *sessions;
 	struct raw_alerts *alerts;
 	struct raw_syslog *syslog;

@@ -8,6 +8,7 @@ static const cyaml_strval_t modes[] = { { "monitor", MODE_MONITOR }, { "block", 
 static const cyaml_strval_t requires[] = { { "none", REQUIRE_NONE }, { "encrypted", REQUIRE_ENCRYPTED }, { "verified", REQUIRE_VERIFIED } };
 static const cyaml_strval_t actions[] = { { "monitor", ACTION_MONITOR }, { "block", ACTION_BLOCK } };
 static const cyaml_strval_t doubts[] = { { "pass", DOUBT_PASS }, { "block", DOUBT_BLOCK } };
+static const cyaml_strval_t versions[] = { { "1.2", 0x0303 }, { "1.3", 0x0304 } };
 static const cyaml_strval_t accounts[] = { { "name", ACCOUNT_NAME }, { "hash", ACCOUNT_HASH }, { "none", ACCOUNT_NONE } };
 static const cyaml_strval_t journals[] = { { "auto", JOURNAL_AUTO }, { "on", JOURNAL_ON }, { "off", JOURNAL_OFF } };
 static const cyaml_strval_t severities[] = { { "info", SEVERITY_INFO }, { "notice", SEVERITY_NOTICE }, { "warning", SEVERITY_WARNING },
@@ -37,6 +38,8 @@ static const cyaml_schema_field_t rule_fields[] = {
 	ENUM("action", struct raw_rule, action, actions),
 	ENUM("unknown", struct raw_rule, unknown, doubts),
 	ENUM("undecided", struct raw_rule, undecided, doubts),
+	ENUM("min_tls", struct raw_rule, min_tls, versions),
+	TEXT("name", struct raw_rule, name),
 	TEXT("reason", struct raw_rule, reason),
 	TEXT("until", struct raw_rule, until),
 	CYAML_FIELD_END,
@@ -49,6 +52,7 @@ static const cyaml_schema_field_t default_fields[] = {
 	ENUM("action", struct raw_rule, action, actions),
 	ENUM("unknown", struct raw_rule, unknown, doubts),
 	ENUM("undecided", struct raw_rule, undecided, doubts),
+	ENUM("min_tls", struct raw_rule, min_tls, versions),
 	CYAML_FIELD_END,
 };
 
@@ -65,6 +69,13 @@ static const cyaml_schema_field_t port_fields[] = {
 	CYAML_FIELD_SEQUENCE("starttls", OPTIONAL, struct raw_ports, starttls, &port_schema, 0, PORTS_MAX),
 	CYAML_FIELD_SEQUENCE("implicit_tls", OPTIONAL, struct raw_ports, implicit_tls, &port_schema, 0,
 			     PORTS_MAX),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t identity_fields[] = {
+	FLAG("witness", struct raw_identity, witness),
+	TEXT("trust", struct raw_identity, trust),
+	TEXT("hold", struct raw_identity, hold),
 	CYAML_FIELD_END,
 };
 
@@ -109,6 +120,7 @@ static const cyaml_schema_field_t config_fields[] = {
 	TEXT("fallback_window", struct raw_config, fallback_window),
 	ENUM("account", struct raw_config, account, accounts),
 	GROUP("policy", struct raw_config, policy, policy_fields),
+	GROUP("identity", struct raw_config, identity, identity_fields),
 	GROUP("sessions", struct raw_config, sessions, session_fields),
 	GROUP("alerts", struct raw_config, alerts, alert_fields),
 	GROUP("syslog", struct raw_config, syslog, syslog_fields),

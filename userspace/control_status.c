@@ -152,6 +152,49 @@ static json_t *ring_json(const struct kernel *kernel)
 	return json_pack("{s:I,s:I}", "used", (json_int_t)used, "size", (json_int_t)size);
 }
 
+static json_t *libraries_json(const struct kernel *kernel)
+{
+	json_t *list = json_array();
+	const struct kernel_library *library;
+	unsigned position = 0;
+
+	while ((library = kernel_witness_library(kernel, &position)))
+		json_array_append_new(list, json_pack("{s:o,s:s,s:b}", "path", text_json(library->path, sizeof(library->path)),
+						      "library", library->gnutls ? "gnutls" : "openssl", "readable",
+						      library->readable));
+	return list;
+}
+
+/* The witness: whom it can hear, and whom it has heard. */
+static json_t *witness_json(const struct agent *agent, json_t *reasons)
+{
+	const struct kernel_witness_state *state = kernel_witness_state(agent->kernel);
+
+	if (state && !state->active)
+		complain(reasons, "no witness: %.*s", (int)sizeof(state->error), state->error);
+	return json_pack("{s:b,s:b,s:o,s:o,s:{s:I,s:I}}", "enabled", state != NULL, "active", state && state->active, "error",
+			 text_json(state ? state->error : NULL, sizeof(state->error)), "libraries",
+			 libraries_json(agent->kernel), "sessions", "with", (json_int_t)agent->counts.witnessed, "without",
+			 (json_int_t)agent->counts.not_witnessed);
+}
+
+static json_t *durations_json(const struct durations *durations)
+{
+	if (!durations->total)
+		return json_null();
+	return json_pack("{s:I,s:f,s:f}", "count", (json_int_t)durations->total, "p50",
+			 (double)durations_quantile(durations, 0.5) / 1e6, "p99",
+			 (double)durations_quantile(durations, 0.99) / 1e6);
+}
+
+/* What waited for a verdict, in milliseconds. */
+static json_t *holds_json(const struct agent *agent)
+{
+	return json_pack("{s:I,s:I,s:I,s:o,s:o}", "sessions", (json_int_t)agent->counts.held, "released",
+			 (json_int_t)agent->counts.released, "release_failed", (json_int_t)agent->counts.release_failed, "hold_ms",
+			 durations_json(&agent->held), "verdict_ms", durations_json(&agent->verdict_time));
+}
+
 static json_t *sinks_json(const struct agent *agent, json_t *reasons)
 {
 	struct sink_stats stats[SINKS_MAX];
@@ -177,16 +220,17 @@ void control_status(struct connection *connection, const json_t *request)
 	const struct agent *agent = connection->agent;
 	json_t *reasons = json_array(), *hooks = hooks_json(agent->kernel, reasons),
 	       *kernel = kernel_json(agent->kernel, reasons), *counts = agent_json(agent, reasons),
-	       *sessions = sessions_json(agent, reasons), *sinks = sinks_json(agent, reasons);
+	       *sessions = sessions_json(agent, reasons), *witness = witness_json(agent, reasons),
+	       *sinks = sinks_json(agent, reasons);
 
 	(void)request;
 	connection_answer(
 		connection,
-		json_pack("{s:s,s:i,s:s,s:o,s:s,s:o,s:o,s:o,s:o,s:{s:o,s:o,s:o,s:o},s:o,s:o}", "version", SMTPWARD_VERSION,
+		json_pack("{s:s,s:i,s:s,s:o,s:s,s:o,s:o,s:o,s:o,s:{s:o,s:o,s:o,s:o},s:o,s:o,s:o,s:o}", "version", SMTPWARD_VERSION,
 			  "pid", (int)getpid(), "mode", kernel_mode(agent->kernel) == MODE_BLOCK ? "block" : "monitor",
 			  "started", time_json(&agent->started), "health", json_array_size(reasons) ? "degraded" : "ok",
 			  "reasons", reasons, "cgroup", text_json(kernel_cgroup(agent->kernel), SIZE_MAX), "hooks", hooks,
 			  "sessions", sessions, "counters", "kernel", kernel, "agent", counts, "outcomes",
 			  outcomes_json(&agent->counts), "findings", findings_json(&agent->counts), "ring",
-			  ring_json(agent->kernel), "sinks", sinks));
+			  ring_json(agent->kernel), "witness", witness, "holds", holds_json(agent), "sinks", sinks));
 }

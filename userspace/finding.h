@@ -43,7 +43,12 @@ enum outcome {
 	X(PLAINTEXT_ON_TLS_PORT, "plaintext-on-tls-port") \
 	X(TLS_VERSION_WEAK,      "tls-version-weak") \
 	X(TLS_CIPHER_WEAK,       "tls-cipher-weak") \
-	X(TLS_DOWNGRADE_SENTINEL, "tls-downgrade-sentinel")
+	X(TLS_DOWNGRADE_SENTINEL, "tls-downgrade-sentinel") \
+	X(CERTIFICATE_UNTRUSTED, "certificate-untrusted") \
+	X(CERTIFICATE_NAME_MISMATCH, "certificate-name-mismatch") \
+	X(CERTIFICATE_EXPIRED,   "certificate-expired") \
+	X(CERTIFICATE_KEY_WEAK,  "certificate-key-weak") \
+	X(VERIFICATION_SKIPPED,  "verification-skipped")
 /* clang-format on */
 
 enum finding {

@@ -13,6 +13,7 @@
 #include "cgroup.h"
 #include "kernel_object.h"
 #include "sock_diag.h"
+#include "socket_release.h"
 
 static void say(struct kernel_problem *problem, int exit_code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -94,6 +95,10 @@ static int take_record(void *context, void *data, size_t size)
 		kernel->reader->flow(kernel->reader->context, data);
 	else if (size == sizeof(struct handshake_event))
 		kernel->reader->handshake(kernel->reader->context, data);
+	else if (size == sizeof(struct witness_event))
+		kernel->reader->witness(kernel->reader->context, data);
+	else if (size == sizeof(struct certificate_event))
+		kernel->reader->certificate(kernel->reader->context, data);
 	return 0;
 }
 
@@ -123,6 +128,7 @@ static bool load(struct kernel *kernel, const struct config *config, struct kern
 		return false;
 	}
 	kernel->settings.agent_pid = (__u32)getpid();
+	kernel->settings.hold_ns = config->identity.hold_s * 1000000000ULL;
 	kernel->settings.mode = (__u8)config->mode; /* at once: the maps may be those of hooks that are at work */
 	error = kernel_write_ports(kernel, config);
 	if (!error)
@@ -191,6 +197,15 @@ enum policy_mode kernel_mode(const struct kernel *kernel)
 	return (enum policy_mode)kernel->settings.mode;
 }
 
+/* Those that an earlier agent has looked at: its probes went with it. */
+static void forget_senders(struct kernel *kernel)
+{
+	int map = bpf_map__fd(kernel->bpf->maps.senders);
+	__u32 pid;
+	while (bpf_map_get_next_key(map, NULL, &pid) == 0 && bpf_map_delete_elem(map, &pid) == 0)
+		;
+}
+
 struct kernel *kernel_open(const struct config *config, struct kernel_problem *problem)
 {
 	struct kernel *kernel = calloc(1, sizeof(*kernel));
@@ -203,7 +218,12 @@ struct kernel *kernel_open(const struct config *config, struct kernel_problem *p
 		goto failed;
 	kernel_pins_place(kernel);
 	kernel->diag = sock_diag_new();
-	if (!kernel->diag || !load(kernel, config, problem) || !attach(kernel, problem))
+	if (!kernel->diag || !load(kernel, config, problem))
+		goto failed;
+	kernel_heartbeat(kernel);
+	forget_senders(kernel);
+	kernel_witness_open(kernel, config);
+	if (!attach(kernel, problem))
 		goto failed;
 	int error = kernel_set_mode(kernel, config->mode);
 	if (error) {
@@ -231,6 +251,7 @@ void kernel_close(struct kernel *kernel, bool leave)
 		munmap((void *)kernel->consumer_position, page);
 	if (kernel->producer_position)
 		munmap((void *)kernel->producer_position, page);
+	kernel_witness_close(kernel);
 	ring_buffer__free(kernel->ring);
 	smtpward_bpf__destroy(kernel->bpf);
 	sock_diag_free(kernel->diag);
@@ -259,6 +280,32 @@ int kernel_destroy_socket(struct kernel *kernel, const struct flow_event *event)
 int kernel_find_socket(struct kernel *kernel, const struct flow_event *event)
 {
 	return sock_diag_find(kernel->diag, event);
+}
+
+int kernel_set_identity(struct kernel *kernel, uint64_t flow_id, enum identity identity)
+{
+	int map = bpf_map__fd(kernel->bpf->maps.witnesses);
+	struct witness witness;
+	if (bpf_map_lookup_elem(map, &flow_id, &witness))
+		return -errno;
+	witness.verdict = (__u8)identity;
+	return bpf_map_update_elem(map, &flow_id, &witness, BPF_EXIST) ? -errno : 0;
+}
+
+int kernel_release_socket(struct kernel *kernel, const struct flow_event *event, uint32_t pid)
+{
+	(void)kernel;
+	int error = pid ? socket_release(pid, event->socket_cookie) : -ENOENT;
+	return error == -ENOENT && pid != event->pid ? socket_release(event->pid, event->socket_cookie) : error;
+}
+
+void kernel_heartbeat(struct kernel *kernel)
+{
+	struct timespec now;
+	__u32 zero = 0;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	__u64 beat = (__u64)now.tv_sec * 1000000000ULL + (__u64)now.tv_nsec;
+	bpf_map_update_elem(bpf_map__fd(kernel->bpf->maps.heartbeat), &zero, &beat, BPF_ANY);
 }
 
 void kernel_tidy(struct kernel *kernel)

@@ -11,6 +11,7 @@
 
 #include "config.h"
 #include "event.h"
+#include "witness.h"
 
 struct kernel;
 
@@ -38,6 +39,8 @@ void kernel_close(struct kernel *kernel, bool leave);
 struct kernel_reader {
 	void (*flow)(void *context, const struct flow_event *event);
 	void (*handshake)(void *context, const struct handshake_event *event);
+	void (*witness)(void *context, const struct witness_event *event);
+	void (*certificate)(void *context, const struct certificate_event *event);
 	void *context;
 };
 
@@ -58,6 +61,37 @@ int kernel_destroy_socket(struct kernel *kernel, const struct flow_event *event)
 
 /* Whether the flow's socket is still there: 0, -ENOENT if it is gone, or another negative errno. */
 int kernel_find_socket(struct kernel *kernel, const struct flow_event *event);
+
+/* The agent's word on a flow's peer, for the egress program. Returns 0, -ENOENT if the flow is over, or another negative
+ * errno. */
+int kernel_set_identity(struct kernel *kernel, uint64_t flow_id, enum identity identity);
+/* Pushes what the flow's socket holds back, so that it is judged again at once. pid: a process that may have the socket
+ * beside the one that connected; 0: none. Returns 0 or a negative errno; then TCP's own timer does it. */
+int kernel_release_socket(struct kernel *kernel, const struct flow_event *event, uint32_t pid);
+/* The agent's sign of life, to be given every second: without it nothing is held back to wait for the agent. */
+void kernel_heartbeat(struct kernel *kernel);
+
+/* A library file that the witness watches. */
+struct kernel_library {
+	char path[256]; /* as a process that maps it calls it; hostile */
+	bool gnutls;    /* else OpenSSL */
+	bool readable;  /* false: OpenSSL of a build whose structures are not known; it tells certificates, and no verdict */
+};
+
+struct kernel_witness_state {
+	bool active;
+	char error[160]; /* why not; "" */
+	uint64_t failed; /* files that could not be probed */
+};
+
+/* NULL: switched off by the configuration. */
+const struct kernel_witness_state *kernel_witness_state(const struct kernel *kernel);
+/* The libraries, one a call; *position is 0 at first. NULL: that were all. */
+const struct kernel_library *kernel_witness_library(const struct kernel *kernel, unsigned *position);
+/* A process has connected that has not done so lately: its libraries are looked at. */
+void kernel_witness_sender(struct kernel *kernel, uint32_t pid);
+/* To be called every minute or so: lets go of libraries that nobody maps any more. */
+void kernel_witness_tidy(struct kernel *kernel);
 
 /* To be called every few seconds: lets go of network namespaces that nothing was asked in lately. */
 void kernel_tidy(struct kernel *kernel);

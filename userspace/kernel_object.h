@@ -16,6 +16,7 @@
 #pragma GCC diagnostic pop
 
 struct cgroup;
+struct kernel_witness;
 
 #define HOOKS 5
 
@@ -24,6 +25,7 @@ struct kernel {
 	struct ring_buffer *ring;
 	struct cgroup *cgroup;
 	struct sock_diag *diag;
+	struct kernel_witness *witness; /* NULL: switched off */
 	int links[HOOKS]; /* descriptors; -1: not attached */
 	struct kernel_hook hooks[HOOKS];
 	struct settings settings;
@@ -36,6 +38,10 @@ struct kernel {
 /* kernel_policy.c: write the port map; write settings. Return 0 or a negative errno. */
 int kernel_write_ports(struct kernel *kernel, const struct config *config);
 int kernel_write_settings(struct kernel *kernel);
+
+/* kernel_witness.c. Without uprobes all else goes on: why there is no witness is told by kernel_witness_state(). */
+void kernel_witness_open(struct kernel *kernel, const struct config *config);
+void kernel_witness_close(struct kernel *kernel);
 
 /* kernel_pins.c. Where the pins of this attach point are. */
 void kernel_pins_place(struct kernel *kernel);

@@ -18,9 +18,11 @@
 #include "config.h"
 #include "control.h"
 #include "history.h"
+#include "identity_check.h"
 #include "kernel.h"
 #include "metrics.h"
 #include "notify.h"
+#include "resumption.h"
 #include "session.h"
 #include "sink.h"
 
@@ -100,6 +102,7 @@ static void on_second(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	clock_gettime(CLOCK_REALTIME, &now);
+	kernel_heartbeat(agent->kernel);
 	alerts_tick(agent->alerts, now);
 }
 
@@ -118,6 +121,7 @@ static void on_policy(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	kernel_set_policy(agent->kernel, agent->config, time(NULL));
+	kernel_witness_tidy(agent->kernel);
 }
 
 static void on_watchdog(evutil_socket_t fd, short what, void *context)
@@ -218,7 +222,11 @@ static int start(struct agent *agent)
 	agent->sessions = sessions_new(agent->config->sessions.keep, agent->config->sessions.open_max);
 	agent->history = history_new(agent->config->fallback_window_s, HISTORY_MAX);
 	agent->alerts = alerts_new(agent->config, agent_emit_alert, agent);
-	if (!agent->base || !agent->sessions || !agent->history || !agent->alerts)
+	agent->resumption = resumption_new(RESUMPTION_MAX);
+	if (!agent->base || !agent->sessions || !agent->history || !agent->alerts || !agent->resumption)
+		return complain(error);
+	agent->identity_checker = identity_checker_new(agent->config->identity.trust, error, sizeof(error));
+	if (!agent->identity_checker)
 		return complain(error);
 	agent->control = control_start(agent, error, sizeof(error));
 	if (!agent->control)
@@ -257,6 +265,8 @@ static void stop(struct agent *agent)
 	sinks_close(agent->sinks);
 	alerts_free(agent->alerts);
 	history_free(agent->history);
+	identity_checker_free(agent->identity_checker);
+	resumption_free(agent->resumption);
 	sessions_free(agent->sessions);
 	agent_forget_cgroups(agent);
 	if (agent->base)

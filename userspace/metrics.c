@@ -28,6 +28,18 @@ static uint64_t resident_bytes(void)
 	return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+static void collect_witness(const struct agent *agent, struct metrics_view *view)
+{
+	const struct kernel_witness_state *state = kernel_witness_state(agent->kernel);
+	unsigned position = 0;
+
+	view->witness_active = state && state->active;
+	while (kernel_witness_library(agent->kernel, &position))
+		view->witness_libraries++;
+	view->held = agent->held;
+	view->verdict_time = agent->verdict_time;
+}
+
 static void collect(const struct agent *agent, struct metrics_view *view)
 {
 	memset(view, 0, sizeof(*view));
@@ -36,6 +48,7 @@ static void collect(const struct agent *agent, struct metrics_view *view)
 	view->started = agent->started;
 	view->hooks = kernel_hooks(agent->kernel, &view->hook_count);
 	view->counts = agent->counts;
+	collect_witness(agent, view);
 	alerts_counts(agent->alerts, &view->alerts);
 	kernel_counters(agent->kernel, view->kernel);
 	kernel_ring_fill(agent->kernel, &view->ring_used, &view->ring_size);

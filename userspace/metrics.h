@@ -23,6 +23,9 @@ struct metrics_view {
 	const struct kernel_hook *hooks;
 	unsigned hook_count;
 	struct agent_counts counts;
+	bool witness_active;
+	unsigned witness_libraries;
+	struct durations held, verdict_time;
 	struct alert_counts alerts;
 	uint64_t kernel[COUNTER_COUNT];
 	uint64_t ring_used, ring_size; /* bytes */

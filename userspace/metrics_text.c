@@ -116,6 +116,43 @@ static void put_sessions(const struct writer *out, const struct metrics_view *vi
 		    view->sessions_evicted);
 }
 
+/* Times, as a summary; name without "_seconds". */
+static void put_durations(const struct writer *out, const char *name, const char *help, const struct durations *durations)
+{
+	static const struct {
+		const char *label;
+		double quantile;
+	} quantiles[] = { { "0.5", 0.5 }, { "0.99", 0.99 } };
+
+	put_family(out, name, "summary", "seconds", help);
+	for (unsigned i = 0; i < sizeof(quantiles) / sizeof(quantiles[0]); i++) {
+		evbuffer_add_printf(out->text, "%s", name);
+		put_label(out, "quantile", quantiles[i].label);
+		evbuffer_add_printf(out->text, " %.6f\n", (double)durations_quantile(durations, quantiles[i].quantile) / 1e9);
+	}
+	evbuffer_add_printf(out->text, "%s_sum %.6f\n%s_count %" PRIu64 "\n", name, (double)durations->sum_ns / 1e9, name,
+			    durations->total);
+}
+
+static void put_identity(const struct writer *out, const struct metrics_view *view)
+{
+	put_gauge(out, "smtpward_witness_active", NULL, "1 if the senders' TLS libraries are asked.", view->witness_active);
+	put_gauge(out, "smtpward_witness_libraries", NULL, "Library files that are watched.", view->witness_libraries);
+	put_family(out, "smtpward_tls_sessions", "counter", NULL,
+		   "Sessions with TLS that are over, by whether the sender's TLS library was heard.");
+	put_sample(out, "smtpward_tls_sessions_total", "witness", "yes", view->counts.witnessed);
+	put_sample(out, "smtpward_tls_sessions_total", "witness", "no", view->counts.not_witnessed);
+	put_counter(out, "smtpward_sessions_held", "Sessions whose application data waited for a verdict on the server.",
+		    view->counts.held);
+	put_counter(out, "smtpward_sockets_released", "Sockets that were pushed once the verdict was there.",
+		    view->counts.released);
+	put_counter(out, "smtpward_socket_release_failures", "Sockets that were left to TCP's own timer.",
+		    view->counts.release_failed);
+	put_durations(out, "smtpward_hold_seconds", "How long application data waited.", &view->held);
+	put_durations(out, "smtpward_verdict_seconds", "From a TLS library's word to the agent's verdict, where one is demanded.",
+		      &view->verdict_time);
+}
+
 static void put_alerts(const struct writer *out, const struct metrics_view *view)
 {
 	put_counter(out, "smtpward_alerts", "Alerts that were emitted.", view->alerts.emitted);
@@ -166,6 +203,7 @@ void metrics_text(struct evbuffer *text, const struct metrics_view *view, bool o
 
 	put_agent(&out, view);
 	put_sessions(&out, view);
+	put_identity(&out, view);
 	put_alerts(&out, view);
 	put_sinks(&out, view);
 	put_kernel(&out, view);

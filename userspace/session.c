@@ -32,6 +32,9 @@ static bool is_closed(const struct session *session)
 static void free_contents(struct session *session)
 {
 	handshake_free(session->handshake);
+	if (session->identity)
+		identity_clear(session->identity);
+	free(session->identity);
 	free(session->tls);
 	free(session->cgroup);
 	free(session->account);
@@ -109,6 +112,13 @@ static void keep_worse_exposure(struct flow_event *newer, const struct flow_even
 	memcpy(newer->account, older->account, sizeof(newer->account));
 }
 
+static struct identity_record *identity_of(struct session *session)
+{
+	if (!session->identity)
+		session->identity = calloc(1, sizeof(*session->identity));
+	return session->identity;
+}
+
 /* Brings session->tls up to date; a handshake that is over is not kept, for the sake of memory. */
 static void summarize_handshake(struct session *session)
 {
@@ -117,12 +127,24 @@ static void summarize_handshake(struct session *session)
 		return;
 	if (!session->tls)
 		session->tls = malloc(sizeof(*session->tls));
+	const struct tls_facts *facts = handshake_facts(session->handshake);
 	if (session->tls)
-		tls_summarize(handshake_facts(session->handshake), session->tls);
+		tls_summarize(facts, session->tls);
+	if (facts->stream[FROM_SERVER].certificates.count && identity_of(session))
+		identity_take_wire(session->identity, &facts->stream[FROM_SERVER].certificates);
 	if (over) {
 		handshake_free(session->handshake);
 		session->handshake = NULL;
 	}
+}
+
+struct identity_record *sessions_identity(struct sessions *sessions, uint64_t id, struct session **session)
+{
+	*session = sessions_find(sessions, id);
+	if (!*session || is_closed(*session))
+		return NULL;
+	summarize_handshake(*session);
+	return identity_of(*session);
 }
 
 void sessions_take_handshake(struct sessions *sessions, const struct handshake_event *event)

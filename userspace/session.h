@@ -12,6 +12,7 @@
 
 #include "event.h"
 #include "handshake.h"
+#include "identity.h"
 #include "judgement.h"
 #include "tls_summary.h"
 
@@ -27,6 +28,7 @@ struct session {
 	char *cgroup;           /* path below the cgroup root; NULL: not known. Owned */
 	struct handshake *handshake; /* being read; NULL before TLS and once it is over. Owned */
 	uint32_t handshake_read[2];  /* bytes of it, by direction */
+	struct identity_record *identity; /* of the server; NULL before anything is known of it. Owned */
 	struct tls_summary *tls;     /* what was read of it; NULL without TLS. Owned */
 	char *account;          /* what may be told of the account (name, hash) or NULL. Owned */
 	UT_hash_handle hh;
@@ -50,6 +52,10 @@ void sessions_free(struct sessions *sessions);
 
 /* Finds or makes the event's session and takes the event in. Does not judge. Returns NULL only without memory. */
 struct session *sessions_take(struct sessions *sessions, const struct flow_event *event);
+
+/* The session's record of its server's identity, made where there is none. NULL: the session is not known, or over, or
+ * there is no memory. */
+struct identity_record *sessions_identity(struct sessions *sessions, uint64_t id, struct session **session);
 
 /* Takes in a piece of a session's TLS handshake. A piece of an unknown session, and one behind a hole, is passed over. */
 void sessions_take_handshake(struct sessions *sessions, const struct handshake_event *event);

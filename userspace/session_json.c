@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "session_json.h"
 
+#include <arpa/inet.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -178,6 +179,65 @@ static json_t *tls_json(const struct session *session)
 	return object;
 }
 
+static json_t *witness_json(const struct witness_word *word)
+{
+	static const char *const modes[] = { [WITNESS_MODE_LENIENT] = "lenient", [WITNESS_MODE_STRICT] = "strict" };
+	bool known = word->checked && word->error != WITNESS_ERROR_UNKNOWN;
+	char address[64] = "";
+	if (!word->library)
+		return json_null();
+	if (word->named == WITNESS_NAMED_ADDRESS)
+		inet_ntop(word->name_length == 4 ? AF_INET : AF_INET6, word->name, address, sizeof(address));
+	return json_pack("{s:s,s:o,s:b,s:o,s:o,s:o,s:b,s:o}", "library", witness_library_name(word->library), "pid",
+			 code_json(word->pid), "checked", word->checked, "error", known ? json_integer(word->error) : json_null(),
+			 "mode", name_json(NAME_OF(modes, word->mode)), "name",
+			 address[0] ? json_string(address) : text_json(word->name, word->named == WITNESS_NAMED_HOST ? sizeof(word->name) : 0),
+			 "pinned", word->named == WITNESS_PINNED, "name_matched",
+			 word->name_checked ? json_boolean(word->name_matched) : json_null());
+}
+
+static json_t *problems_json(const struct own_check *own)
+{
+	uint32_t problems = (own->untrusted ? FINDING_MASK(FINDING_CERTIFICATE_UNTRUSTED) : 0) |
+			    (own->name_mismatch ? FINDING_MASK(FINDING_CERTIFICATE_NAME_MISMATCH) : 0) |
+			    (own->expired ? FINDING_MASK(FINDING_CERTIFICATE_EXPIRED) : 0) |
+			    (own->key_weak ? FINDING_MASK(FINDING_CERTIFICATE_KEY_WEAK) : 0);
+	return findings_json(problems);
+}
+
+static json_t *certificate_json(const struct own_check *own)
+{
+	static const char *const sources[] = { [CERTIFICATE_FROM_WIRE] = "wire", [CERTIFICATE_FROM_WITNESS] = "witness" };
+	static const char *const names[] = { [NAME_FROM_POLICY] = "policy", [NAME_FROM_LIBRARY] = "library", [NAME_FROM_SNI] = "sni" };
+	struct timespec not_after = { .tv_sec = (time_t)own->not_after };
+	char digest[CERTIFICATE_DIGEST_TEXT_SIZE];
+	if (!own->made)
+		return json_null();
+	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:o}", "from", name_json(NAME_OF(sources, own->from)), "name",
+			 text_json(own->name, sizeof(own->name)), "name_from", name_json(NAME_OF(names, own->name_from)), "problems",
+			 problems_json(own), "chain_error", name_json(own->verify_text), "subject",
+			 name_json(own->subject[0] ? own->subject : NULL), "sha256", certificate_digest_text(own->sha256, digest),
+			 "not_after", time_json(&not_after));
+}
+
+/* What is known of the server's identity; null where there was nothing to be known. */
+static json_t *identity_json(const struct session *session)
+{
+	const struct identity_record *record = session->identity;
+	const char *disagreements[DISAGREEMENTS_MAX];
+	char id[SESSION_ID_TEXT_SIZE];
+	if (!record)
+		return json_null();
+	json_t *list = json_array();
+	unsigned count = identity_disagreements(record, disagreements);
+	for (unsigned i = 0; i < count; i++)
+		json_array_append_new(list, json_string(disagreements[i]));
+	return json_pack("{s:s,s:o,s:o,s:o,s:o}", "sender_check", sender_check_name(identity_sender_check(record)), "witness",
+			 witness_json(&record->witness), "certificate", certificate_json(&record->check), "disagreement", list,
+			 "resumed_from",
+			 record->resumed_id ? json_string(session_id_text(record->resumed_id, id)) : json_null());
+}
+
 /* What goes beyond the one line that a session is in a table. */
 static void set_details(json_t *object, const struct session *session)
 {
@@ -189,6 +249,8 @@ static void set_details(json_t *object, const struct session *session)
 	json_object_set_new(object, "unknown_reason", name_json(session->judgement.unknown_reason));
 	json_object_set_new(object, "linked_session",
 			    session->linked_id ? json_string(session_id_text(session->linked_id, id)) : json_null());
+	json_object_set_new(object, "identity", identity_json(session));
+	json_object_set_new(object, "held_ms", last->held_ns ? json_real((double)last->held_ns / 1e6) : json_null());
 	json_object_set_new(object, "end", name_json(NAME_OF(end_names, last->end)));
 	json_object_set_new(object, "events_missed", json_integer(session->events_missed));
 	json_object_set_new(object, "policy",

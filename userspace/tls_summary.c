@@ -16,6 +16,10 @@ void tls_summarize(const struct tls_facts *facts, struct tls_summary *summary)
 		summary->group = server->group;
 		summary->resumed = facts->resumed;
 	}
+	summary->offered_id = client->session_id;
+	summary->issued_id = server->session_id;
+	summary->offered_ticket = client->ticket;
+	summary->issued_ticket = server->ticket;
 	summary->downgrade = facts->downgrade;
 	summary->certificate_requested = server->certificate_request;
 	summary->client_certificate = facts->stream[FROM_CLIENT].certificates.count > 0;

@@ -184,7 +184,7 @@ def test_unseen(lab, serve, watch, ipsec, mode):
     assert status["sessions"]["unseen"] == 1 and status["health"] != "ok"
 
 
-RING_EVENTS = 2 * 1024 * 1024 // 344  # an event of 336 bytes and the record's header
+RING_EVENTS = 2 * 1024 * 1024 // 352  # an event of 344 bytes and the record's header
 
 
 @pytest.mark.parametrize("mode", ["monitor", "block"])

@@ -17,7 +17,7 @@ def s_client(lab, port=25, *options):
     """Returns what openssl says of the session: version and cipher in OpenSSL's names, and the ephemeral key."""
     starttls = ["-starttls", "smtp"] if port != 465 else []
     result = programs.run(lab, ["openssl", "s_client", *starttls, "-crlf", "-ign_eof", "-connect", f"192.0.2.2:{port}",
-                                "-servername", "mx.example", *options], stdin="EHLO x\nNOOP\nQUIT\n")
+                                "-servername", "server.example", *options], stdin="EHLO x\nNOOP\nQUIT\n")
     version, cipher = re.search(r"New, (\S+), Cipher is (\S+)", result.output).groups()
     key = re.search(r"Server Temp Key: (\w+)", result.output)
     protocol = re.search(r"^ *Protocol *: TLSv([\d.]+)$", result.output, re.M)
@@ -40,7 +40,7 @@ def test_what_was_negotiated(lab, serve, watch, behaviours, options, port):
     assert (tls["version"] or "") + ("" if "." in (tls["version"] or "") else ".0") == version, tls
     assert tls["cipher"] == NAMES.get(cipher, cipher)
     assert tls["group"] == {"X25519": "x25519", "ECDH": "secp384r1"}.get(key, key)
-    assert tls["server_name"] == "mx.example"
+    assert tls["server_name"] == "server.example"
     assert re.fullmatch(r"t1[23]d\d{4}00_[0-9a-f]{12}_[0-9a-f]{12}", tls["ja4"]), tls
     assert tls["resumed"] is False
 

@@ -32,6 +32,7 @@
 /* What the stubs answer, and what they were asked. Cleared before each test. */
 static struct {
 	struct kernel_hook hooks[2];
+	const struct kernel_witness_state *witness;
 	uint64_t counters[COUNTER_COUNT];
 	enum policy_mode mode;
 	int set_mode_result;
@@ -53,6 +54,19 @@ const struct kernel_hook *kernel_hooks(const struct kernel *kernel, unsigned *co
 	(void)kernel;
 	*count = 2;
 	return stub.hooks;
+}
+
+const struct kernel_witness_state *kernel_witness_state(const struct kernel *kernel)
+{
+	(void)kernel;
+	return stub.witness;
+}
+
+const struct kernel_library *kernel_witness_library(const struct kernel *kernel, unsigned *position)
+{
+	static const struct kernel_library library = { .path = "/usr/lib/libssl.so.3", .readable = true };
+	(void)kernel;
+	return stub.witness && (*position)++ == 0 ? &library : NULL;
 }
 
 const char *kernel_cgroup(const struct kernel *kernel)

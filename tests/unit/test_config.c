@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "witness.h"
 #include "config_raw.h"
 
 #define EXAMPLE "packaging/smtpward.yaml" /* tests run from the top of the tree */
@@ -69,6 +70,9 @@ static void check_same(const struct config *a, const struct config *b)
 		assert_memory_equal(&a->rules[i].rule, &b->rules[i].rule, sizeof(a->rules[i].rule));
 		check_text(a->rules[i].to, b->rules[i].to);
 	}
+	assert_int_equal(a->identity.witness, b->identity.witness);
+	check_text(a->identity.trust, b->identity.trust);
+	assert_int_equal(a->identity.hold_s, b->identity.hold_s);
 	assert_int_equal(a->sessions.keep, b->sessions.keep);
 	assert_int_equal(a->sessions.open_max, b->sessions.open_max);
 	assert_int_equal(a->alerts.minimum, b->alerts.minimum);
@@ -356,6 +360,31 @@ static void the_example_says_the_defaults(void **state)
 	free(text);
 }
 
+static void identity_and_its_demands_are_read(void **state)
+{
+	(void)state;
+	struct config *config = load("identity: {witness: false, trust: /etc/ca.pem, hold: 7s}\n"
+				     "policy:\n  default: {min_tls: 1.3}\n"
+				     "  rules:\n"
+				     "    - {to: 192.0.2.1, require: verified, name: MX.Example, min_tls: 1.2}\n"
+				     "    - {to: 192.0.2.2}\n    - {to: 192.0.2.3, require: none}\n");
+	assert_false(config->identity.witness);
+	assert_string_equal(config->identity.trust, "/etc/ca.pem");
+	assert_int_equal(config->identity.hold_s, 7);
+	assert_string_equal(config->rules[0].name, "MX.Example");
+	assert_true(config->rules[0].rule.name_hash == name_hash("mx.example"));
+	assert_int_equal(config->rules[0].rule.min_tls, 0x0303);
+	assert_int_equal(config->rules[1].rule.min_tls, 0x0304);
+	assert_true(config->rules[1].rule.name_hash == 0);
+	assert_int_equal(config->rules[2].rule.min_tls, 0);
+	config_free(config);
+	config = load("");
+	assert_true(config->identity.witness);
+	assert_null(config->identity.trust);
+	assert_int_equal(config->identity.hold_s, 3);
+	config_free(config);
+}
+
 static void check_keys(const char *text, const cyaml_schema_value_t *schema)
 {
 	if (schema->type == CYAML_SEQUENCE)
@@ -387,7 +416,7 @@ static void the_example_has_every_key(void **state)
 
 /* ---- mistakes --------------------------------------------------------------------------------------------- */
 
-#define TOP_KEYS "mode, ports, cgroup, control_socket, fallback_window, account, policy, sessions, alerts, syslog, file, journal, metrics"
+#define TOP_KEYS "mode, ports, cgroup, control_socket, fallback_window, account, policy, identity, sessions, alerts, syslog, file, journal, metrics"
 #define DURATION "a number of seconds, or one with m, h or d behind it"
 #define DESTINATION "an IPv4 or IPv6 address, ADDRESS/BITS, or any"
 #define CGROUP_PATH "a path below the cgroup root, as in /system.slice/postfix.service"
@@ -406,9 +435,9 @@ static const struct {
 	{ BYTES("file:\n  Path: /x"), "f:2:3: file: 'Path' is not a key here; allowed: path" },
 	{ BYTES("policy:\n  rules:\n    - to: any\n      prot: 25\n"),
 	  "f:4:7: policy.rules[0]: 'prot' is not a key here; allowed: to, port, user, cgroup, require, action, unknown, "
-	  "undecided, reason, until" },
+	  "undecided, min_tls, name, reason, until" },
 	{ BYTES("policy: {default: {to: any}}"),
-	  "f:1:20: policy.default: 'to' is not a key here; allowed: require, action, unknown, undecided" },
+	  "f:1:20: policy.default: 'to' is not a key here; allowed: require, action, unknown, undecided, min_tls" },
 	{ BYTES("mode: block\naccount: name\nmode: block\n"), "f:3:1: 'mode' is there twice" },
 	{ BYTES("metrics: {port: 1, port: 2}"), "f:1:20: metrics: 'port' is there twice" },
 	{ BYTES("\"mode\\0x\": block"), "f:1:1: 'mode' has a NUL behind it" },
@@ -529,6 +558,20 @@ static const struct {
 	{ BYTES("policy:\n  rules:\n    - user: root\n    - user: 0\n"),
 	  "f:4:7: policy.rules[1]: is not valid; allowed: one rule for one destination, port and sender; policy.rules[0] is for "
 	  "these" },
+	/* identity */
+	{ BYTES("identity: {hold: 0s}"), "f:1:18: identity.hold: '0s' is not valid; allowed: 1s to 60s" },
+	{ BYTES("identity: {hold: 61}"), "f:1:18: identity.hold: '61' is not valid; allowed: 1s to 60s" },
+	{ BYTES("identity: {trust: ca.pem}"), "f:1:19: identity.trust: 'ca.pem' is not valid; allowed: an absolute path" },
+	{ BYTES("policy: {rules: [{require: encrypted, name: mx.example}]}"),
+	  "f:1:45: policy.rules[0].name: 'mx.example' is not valid; allowed: a rule that requires verified" },
+	{ BYTES("policy: {rules: [{require: verified, name: '*.example'}]}"),
+	  "f:1:44: policy.rules[0].name: '*.example' is not valid; allowed: one host name or address, as the certificate has it" },
+	{ BYTES("policy: {rules: [{require: none, min_tls: 1.2}]}"),
+	  "f:1:43: policy.rules[0].min_tls: is not valid; allowed: a rule that requires encrypted or verified" },
+	{ BYTES("policy: {default: {require: none, min_tls: 1.2}}"),
+	  "f:1:44: policy.default.min_tls: is not valid; allowed: a default that requires encrypted or verified" },
+	{ BYTES("policy: {rules: [{min_tls: 1.1}]}"),
+	  "f:1:28: policy.rules[0].min_tls: '1.1' is not a value of this key; allowed: 1.2, 1.3" },
 	/* YAML itself */
 	{ BYTES("mode: block\nfile: {path: /x\n"), "f:3:1: did not find expected ',' or '}'" },
 	{ BYTES("file:\n\tpath: /x\n"), "f:2:1: found character that cannot start any token" },
@@ -723,6 +766,7 @@ int main(void)
 		cmocka_unit_test(the_file_can_replace_the_rules_for_loopback),
 		cmocka_unit_test(the_example_says_the_defaults),
 		cmocka_unit_test(the_example_has_every_key),
+		cmocka_unit_test(identity_and_its_demands_are_read),
 		cmocka_unit_test(a_mistake_gets_one_line_with_its_place),
 		cmocka_unit_test(a_file_may_end_anywhere),
 		cmocka_unit_test(there_may_be_so_many_rules_and_no_more),

@@ -80,7 +80,8 @@ static void what_is_absent_is_null_or_an_empty_list(void **state)
 		    "\"tls\":{\"established\":false,\"from_start\":false,\"client_alert\":null,\"server_alert\":null,"
 		    "\"version\":null,\"cipher\":null,\"group\":null,\"server_name\":null,\"alpn\":null,\"resumed\":null,\"ja4\":null},"
 		    "\"blocked\":false,\"would_block\":false,\"bytes\":{\"sent\":0,\"received\":0},"
-		    "\"severity\":null,\"cause\":null,\"unknown_reason\":null,\"linked_session\":null,\"end\":null,"
+		    "\"severity\":null,\"cause\":null,\"unknown_reason\":null,\"linked_session\":null,\"identity\":null,"
+		    "\"held_ms\":null,\"end\":null,"
 		    "\"events_missed\":0,\"policy\":{\"rule\":0,\"require\":\"none\"}}");
 }
 
@@ -103,7 +104,7 @@ static void everything_that_is_known_is_told(void **state)
 		    "\"version\":null,\"cipher\":null,\"group\":null,\"server_name\":null,\"alpn\":null,\"resumed\":null,\"ja4\":null},"
 		    "\"blocked\":false,\"would_block\":true,\"bytes\":{\"sent\":1099511627776,\"received\":7},"
 		    "\"severity\":\"critical\",\"cause\":\"starttls-missing\",\"unknown_reason\":null,"
-		    "\"linked_session\":\"0000000000000002\",\"end\":\"server\",\"events_missed\":1,"
+		    "\"linked_session\":\"0000000000000002\",\"identity\":null,\"held_ms\":null,\"end\":\"server\",\"events_missed\":1,"
 		    "\"policy\":{\"rule\":0,\"require\":\"encrypted\"}}");
 }
 

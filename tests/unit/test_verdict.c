@@ -14,7 +14,14 @@
 
 static enum verdict verdict(uint64_t facts, uint32_t demands, struct policy_rule rule)
 {
-	return verdict_of(facts, demands, &rule);
+	const struct peer nothing_known = { .identity = IDENTITY_UNDECIDED };
+	return verdict_of(facts, demands, &rule, &nothing_known);
+}
+
+static enum verdict verdict_about(enum identity identity, uint16_t tls_version, uint32_t demands, struct policy_rule rule)
+{
+	const struct peer peer = { .identity = identity, .tls_version = tls_version };
+	return verdict_of(FACT(CLIENT_HELLO) | FACT(SERVER_HELLO) | FACT(CLIENT_FINISHED), demands, &rule, &peer);
 }
 
 #define ENCRYPTED ((struct policy_rule){ .require = REQUIRE_ENCRYPTED })
@@ -33,14 +40,37 @@ static void demands_are_condemned(void **state)
 	assert_int_equal(verdict(FACT(EHLO_SENT), 0, ENCRYPTED), VERDICT_PASS);
 }
 
-static void tls_data_needs_a_decision(void **state)
+static void tls_data_needs_a_verified_peer(void **state)
 {
 	(void)state;
 	struct policy_rule rule = VERIFIED;
 	assert_int_equal(verdict(FACT(CLIENT_DATA), DEMAND_TLS_DATA, ENCRYPTED), VERDICT_PASS);
-	assert_int_equal(verdict(FACT(CLIENT_DATA), DEMAND_TLS_DATA, rule), VERDICT_PASS);
+	assert_int_equal(verdict(FACT(CLIENT_DATA), DEMAND_TLS_DATA, rule), VERDICT_HOLD);
+	assert_int_equal(verdict_about(IDENTITY_VERIFIED, 0x0304, DEMAND_TLS_DATA, rule), VERDICT_PASS);
+	assert_int_equal(verdict_about(IDENTITY_REFUSED, 0x0304, DEMAND_TLS_DATA, rule), VERDICT_BLOCK);
+	assert_int_equal(verdict_about(IDENTITY_LEFT_OPEN, 0x0304, DEMAND_TLS_DATA, rule), VERDICT_PASS);
+	/* the client's Finished has to pass: a library that checks later waits for the server's answer to it */
+	assert_int_equal(verdict_about(IDENTITY_UNDECIDED, 0x0304, DEMAND_TLS_FINISHED, rule), VERDICT_PASS);
+	assert_int_equal(verdict_undecided(&rule), VERDICT_PASS);
 	rule.undecided = DOUBT_BLOCK;
-	assert_int_equal(verdict(FACT(CLIENT_DATA), DEMAND_TLS_DATA, rule), VERDICT_BLOCK);
+	assert_int_equal(verdict_about(IDENTITY_LEFT_OPEN, 0x0304, DEMAND_TLS_DATA, rule), VERDICT_BLOCK);
+	assert_int_equal(verdict_undecided(&rule), VERDICT_BLOCK);
+}
+
+static void a_version_below_the_minimum_is_condemned(void **state)
+{
+	(void)state;
+	struct policy_rule rule = ENCRYPTED;
+	rule.min_tls = 0x0303;
+	assert_int_equal(verdict_about(IDENTITY_UNDECIDED, 0x0302, DEMAND_TLS_FINISHED, rule), VERDICT_BLOCK);
+	assert_int_equal(verdict_about(IDENTITY_VERIFIED, 0x0302, DEMAND_TLS_DATA, rule), VERDICT_BLOCK);
+	assert_int_equal(verdict_about(IDENTITY_UNDECIDED, 0x0303, DEMAND_TLS_FINISHED, rule), VERDICT_PASS);
+	assert_int_equal(verdict_about(IDENTITY_UNDECIDED, 0x0304, DEMAND_TLS_DATA, rule), VERDICT_PASS);
+	/* a version that was not read: somebody has to tell */
+	assert_int_equal(verdict_about(IDENTITY_UNDECIDED, 0, DEMAND_TLS_FINISHED, rule), VERDICT_PASS);
+	assert_int_equal(verdict_about(IDENTITY_UNDECIDED, 0, DEMAND_TLS_DATA, rule), VERDICT_HOLD);
+	rule.min_tls = 0;
+	assert_int_equal(verdict_about(IDENTITY_UNDECIDED, 0x0301, DEMAND_TLS_DATA, rule), VERDICT_PASS);
 }
 
 static void doubt_follows_the_policy(void **state)
@@ -120,7 +150,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(demands_are_condemned),
-		cmocka_unit_test(tls_data_needs_a_decision),
+		cmocka_unit_test(tls_data_needs_a_verified_peer),
+		cmocka_unit_test(a_version_below_the_minimum_is_condemned),
 		cmocka_unit_test(doubt_follows_the_policy),
 		cmocka_unit_test(mail_over_lmtp_is_not_condemned),
 		cmocka_unit_test(both_switches_enforce),

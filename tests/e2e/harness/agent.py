@@ -16,7 +16,7 @@ def free_port():
 
 
 class Agent:
-    def __init__(self, lab, number, mode="monitor", cgroup=None, **settings):
+    def __init__(self, lab, number, mode="monitor", cgroup=None, identity=None, **settings):
         self.lab = lab
         self.folder = lab.scratch / f"agent-{number}"
         self.folder.mkdir()
@@ -32,10 +32,16 @@ class Agent:
             "journal": "off",
             "file": {"path": str(self.alerts_file)},
             "metrics": {"port": self.metrics_port},
+            "identity": {**self._trust(), "witness": False, **(identity or {})},
             **settings,
         }
         self.config_path = self.folder / "smtpward.yaml"
         self.process = None
+
+    def _trust(self):
+        """The tests' own authority, where there is one by now."""
+        authority = self.lab.scratch / "ca" / "ca.pem"
+        return {"trust": str(authority)} if authority.exists() else {}
 
     def write_config(self):
         self.config_path.write_text(json.dumps(self.config, indent=2) + "\n")  # JSON is YAML in its flow style

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The maps that the socket hooks and the witness's uprobes, which are an object of their own, both use. */
+#ifndef SMTPWARD_BPF_SHARED_MAPS_H
+#define SMTPWARD_BPF_SHARED_MAPS_H
+
+#include <linux/bpf.h>
+#include <stdbool.h>
+
+#include <bpf/bpf_helpers.h>
+
+#include "event.h"
+#include "witness.h"
+
+/* 2 MiB: 6,000 events; the agent maps it twice. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 2 * 1024 * 1024);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, COUNTER_COUNT);
+	__type(key, __u32);
+	__type(value, __u64);
+} counters SEC(".maps");
+
+/* A flow by HELLO_KEY_BYTES of its ClientHello.random, from the ClientHello to the flow's end. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, WITNESS_FLOWS_MAX);
+	__type(key, __u64);
+	__type(value, struct hello);
+} hellos SEC(".maps");
+
+/* How many flows are in hellos. While it is 0 a uprobe has nothing to do. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __s64);
+} hello_count SEC(".maps");
+
+/* What is known of the peer, by flow id. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, WITNESS_FLOWS_MAX);
+	__type(key, __u64);
+	__type(value, struct witness);
+} witnesses SEC(".maps");
+
+static __always_inline void count(__u32 id)
+{
+	__u64 *counter = bpf_map_lookup_elem(&counters, &id);
+	if (counter)
+		(*counter)++;
+}
+
+#endif

@@ -1,0 +1,530 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The witness's uprobes, on the very library files that senders map: those that the dynamic linker finds, from the start;
+ * others (containers' copies, programs with OpenSSL inside) as they appear, for as long as anybody maps them.
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <linux/seccomp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kernel_object.h"
+#include "library.h"
+#include "witness.h"
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+#include "witness.skel.h"
+#pragma GCC diagnostic pop
+
+#define PROBES_MAX 18 /* on one file */
+#define STRANGERS_MAX 4096 /* files without anything to watch, remembered */
+
+/* What tells a file from another. Containers of one image share a file, under a device number for each. */
+struct file_identity {
+	ino_t inode;
+	off_t size;
+	struct timespec modified, changed;
+};
+
+struct watched_file {
+	struct kernel_library told;
+	struct file_identity identity;
+	struct bpf_link *links[PROBES_MAX];
+	unsigned link_count;
+	unsigned functions; /* that it has, a bit each */
+	bool lasting; /* the dynamic linker's: stays, mapped or not */
+	bool mapped;  /* in the present round */
+};
+
+struct kernel_witness {
+	struct witness_bpf *bpf;
+	struct kernel_witness_state state;
+	struct watched_file files[WITNESS_LIBRARIES_MAX];
+	struct file_identity strangers[STRANGERS_MAX];
+	unsigned strangers_next;
+	bool has_cookies;
+};
+
+/* ---- the probes ------------------------------------------------------------------------------------------- */
+
+static const struct {
+	enum library_function function;
+	bool at_return;
+	const char *program;
+} probes[] = {
+	{ LIBRARY_SSL_DO_HANDSHAKE, false, "openssl_handshake_entry" },
+	{ LIBRARY_SSL_DO_HANDSHAKE, true, "openssl_handshake_return" },
+	{ LIBRARY_SSL_GET_VERIFY_RESULT, false, "openssl_result_entry" },
+	{ LIBRARY_SSL_GET_VERIFY_RESULT, true, "openssl_result_return" },
+	{ LIBRARY_D2I_X509, false, "openssl_d2i_certificate" },
+	{ LIBRARY_X509_VERIFY_CERT, false, "openssl_verify_entry" },
+	{ LIBRARY_X509_VERIFY_CERT, true, "openssl_verify_return" },
+	{ LIBRARY_GNUTLS_HANDSHAKE, false, "gnutls_handshake_entry" },
+	{ LIBRARY_GNUTLS_HANDSHAKE, true, "gnutls_handshake_return" },
+	{ LIBRARY_GNUTLS_PCERT_IMPORT_X509_RAW, false, "gnutls_import_certificate" },
+	{ LIBRARY_GNUTLS_VERIFY_PEERS, false, "gnutls_verify_entry" },
+	{ LIBRARY_GNUTLS_VERIFY_PEERS, true, "gnutls_verify_return" },
+	{ LIBRARY_GNUTLS_VERIFY_PEERS2, false, "gnutls_verify2_entry" },
+	{ LIBRARY_GNUTLS_VERIFY_PEERS2, true, "gnutls_verify_return" },
+	{ LIBRARY_GNUTLS_VERIFY_PEERS3, false, "gnutls_verify3_entry" },
+	{ LIBRARY_GNUTLS_VERIFY_PEERS3, true, "gnutls_verify_return" },
+	{ LIBRARY_GNUTLS_CHECK_HOSTNAME2, false, "gnutls_hostname_entry" },
+	{ LIBRARY_GNUTLS_CHECK_HOSTNAME2, true, "gnutls_hostname_return" },
+};
+
+static void detach(struct watched_file *file)
+{
+	for (unsigned i = 0; i < file->link_count; i++)
+		bpf_link__destroy(file->links[i]);
+	memset(file, 0, sizeof(*file));
+}
+
+static int attach_one(struct kernel_witness *witness, struct watched_file *file, const char *path, unsigned probe, uint64_t offset,
+		      unsigned index)
+{
+	struct bpf_program *program = bpf_object__find_program_by_name(witness->bpf->obj, probes[probe].program);
+	LIBBPF_OPTS(bpf_uprobe_opts, options, .retprobe = probes[probe].at_return,
+		    .bpf_cookie = witness->has_cookies ? index : 0);
+	if (file->link_count == PROBES_MAX)
+		return -ENOSPC;
+	struct bpf_link *link = bpf_program__attach_uprobe_opts(program, -1, path, (size_t)offset, &options);
+	if (!link)
+		return -errno;
+	file->links[file->link_count++] = link;
+	return 0;
+}
+
+/* Entries of the library map before Linux 5.15, where a probe cannot tell which file it is in: see witness.bpf.c. */
+#define OPENSSL_WITHOUT_COOKIES 0
+#define GNUTLS_WITHOUT_COOKIES 1
+
+static bool is_gnutls(const struct library *library)
+{
+	return library->offset[LIBRARY_GNUTLS_HANDSHAKE] != 0;
+}
+
+/* Without cookies libssl and libcrypto share an entry: each adds what it knows. */
+static void add_layout(struct openssl_layout *layout, const struct library *library)
+{
+	struct openssl_layout ssl = *layout;
+	if (library->offset[LIBRARY_X509_VERIFY_CERT])
+		*layout = library->layout;
+	if (!library->offset[LIBRARY_SSL_DO_HANDSHAKE]) {
+		layout->verify_mode = ssl.verify_mode;
+		layout->is_server = ssl.is_server;
+	} else {
+		layout->verify_mode = library->layout.verify_mode;
+		layout->is_server = library->layout.is_server;
+	}
+}
+
+/* What the probes of slot have to know of their file. Returns the entry's index, or a negative errno. */
+static int describe(struct kernel_witness *witness, unsigned slot, const struct library *library)
+{
+	struct witness_library_state state = { .library = 0 };
+	int map = bpf_map__fd(witness->bpf->maps.libraries);
+	__u32 index = slot;
+	if (!witness->has_cookies) {
+		index = is_gnutls(library) ? GNUTLS_WITHOUT_COOKIES : OPENSSL_WITHOUT_COOKIES;
+		bpf_map_lookup_elem(map, &index, &state);
+	}
+	state.library = is_gnutls(library) ? WITNESS_GNUTLS : WITNESS_OPENSSL;
+	add_layout(&state.layout, library);
+	return bpf_map_update_elem(map, &index, &state, BPF_ANY) ? -errno : (int)index;
+}
+
+/*
+ * The file behind fd into a slot. By the descriptor's path: whatever a name in some container leads to by then, it is
+ * this file that was read.
+ */
+static int attach(struct kernel_witness *witness, unsigned slot, int fd, const struct library *library)
+{
+	char path[64];
+	int error = 0, index = describe(witness, slot, library);
+	if (index < 0)
+		return index;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	for (unsigned i = 0; i < sizeof(probes) / sizeof(probes[0]) && !error; i++) {
+		uint64_t offset = library->offset[probes[i].function];
+		if (offset)
+			error = attach_one(witness, &witness->files[slot], path, i, offset, (unsigned)index);
+	}
+	return error;
+}
+
+/* ---- files ------------------------------------------------------------------------------------------------ */
+
+static struct file_identity identity_of(const struct stat *status)
+{
+	struct file_identity identity;
+	memset(&identity, 0, sizeof(identity)); /* compared as a whole */
+	identity.inode = status->st_ino;
+	identity.size = status->st_size;
+	identity.modified = status->st_mtim;
+	identity.changed = status->st_ctim;
+	return identity;
+}
+
+static bool same_file(const struct file_identity *a, const struct file_identity *b)
+{
+	return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+static bool is_stranger(const struct kernel_witness *witness, const struct file_identity *identity)
+{
+	for (unsigned i = 0; i < STRANGERS_MAX; i++) {
+		if (same_file(&witness->strangers[i], identity))
+			return true;
+	}
+	return false;
+}
+
+static struct watched_file *watched(struct kernel_witness *witness, const struct file_identity *identity)
+{
+	for (unsigned i = 0; i < WITNESS_LIBRARIES_MAX; i++) {
+		if (witness->files[i].link_count && same_file(&witness->files[i].identity, identity))
+			return &witness->files[i];
+	}
+	return NULL;
+}
+
+/* Which functions a file has, a bit each. */
+static unsigned functions_of(const struct library *library)
+{
+	unsigned functions = 0;
+	for (unsigned i = 0; i < LIBRARY_FUNCTION_COUNT; i++)
+		functions |= library->offset[i] ? 1U << i : 0;
+	return functions;
+}
+
+/* The slot for a file that is new; -1: there is none. Without cookies there can be one file only with each function. */
+static int free_slot(const struct kernel_witness *witness, const struct library *library)
+{
+	int slot = -1;
+	for (int i = WITNESS_LIBRARIES_MAX - 1; i >= 0; i--) {
+		const struct watched_file *file = &witness->files[i];
+		if (!file->link_count)
+			slot = i;
+		else if (!witness->has_cookies && file->functions & functions_of(library))
+			return -1;
+	}
+	return slot;
+}
+
+static void tell(struct watched_file *file, const struct library *library, const char *name)
+{
+	struct kernel_library *told = &file->told;
+	snprintf(told->path, sizeof(told->path), "%s", name);
+	told->gnutls = is_gnutls(library);
+	told->readable = !library->offset[LIBRARY_X509_VERIFY_CERT] || library->layout.known;
+	file->functions = functions_of(library);
+}
+
+/* Takes in the file behind fd, which is known as name to whoever maps it. */
+static void consider(struct kernel_witness *witness, int fd, const char *name, bool lasting)
+{
+	struct library library;
+	struct stat status;
+	if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
+		return;
+	struct file_identity identity = identity_of(&status);
+	struct watched_file *known = watched(witness, &identity);
+	if (known) {
+		known->mapped = true;
+		known->lasting |= lasting;
+		return;
+	}
+	if (is_stranger(witness, &identity))
+		return;
+	int slot = library_read(fd, &library) == 0 ? free_slot(witness, &library) : -1;
+	int error = slot >= 0 ? attach(witness, (unsigned)slot, fd, &library) : -ENOENT;
+	if (error) {
+		if (slot >= 0)
+			detach(&witness->files[slot]);
+		witness->state.failed += error != -ENOENT;
+		witness->strangers[witness->strangers_next++ % STRANGERS_MAX] = identity;
+		return;
+	}
+	struct watched_file *file = &witness->files[slot];
+	file->identity = identity;
+	file->lasting = lasting;
+	file->mapped = true;
+	tell(file, &library, name);
+}
+
+static bool is_tls_library(const char *path)
+{
+	static const char *const names[] = { "libssl", "libcrypto", "libgnutls" };
+	const char *slash = strrchr(path, '/');
+	for (size_t i = 0; slash && i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strncmp(slash + 1, names[i], strlen(names[i])) == 0 && strstr(slash, ".so"))
+			return true;
+	}
+	return false;
+}
+
+#define LINKER_CACHE "/etc/ld.so.cache"
+#define LINKER_CACHE_MAX (4 * 1024 * 1024)
+
+/* The cache ends in a table of NUL-terminated texts, full paths among them; that is all that is needed of it. */
+static void consider_linker_cache(struct kernel_witness *witness)
+{
+	char *bytes = malloc(LINKER_CACHE_MAX + 1);
+	int fd = open(LINKER_CACHE, O_RDONLY | O_CLOEXEC);
+	ssize_t size = bytes && fd >= 0 ? read(fd, bytes, LINKER_CACHE_MAX) : 0;
+	if (fd >= 0)
+		close(fd);
+	if (size > 0)
+		bytes[size] = 0;
+	for (ssize_t at = 0, length; at < size; at += length + 1) {
+		const char *text = bytes + at;
+		length = (ssize_t)strlen(text);
+		if (*text != '/' || !is_tls_library(text))
+			continue;
+		int library = open(text, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		if (library < 0)
+			continue;
+		consider(witness, library, text, true);
+		close(library);
+	}
+	free(bytes);
+}
+
+/* One line of /proc/PID/maps: "start-end r-xp offset dev inode  path". */
+static void consider_mapping(struct kernel_witness *witness, const char *pid, const char *exe, char *line)
+{
+	char range[64], permissions[8], file[128];
+	unsigned long inode;
+	int path_at = 0;
+	line[strcspn(line, "\n")] = 0;
+	if (sscanf(line, "%63s %7s %*s %*s %lu %n", range, permissions, &inode, &path_at) < 3 || !path_at ||
+	    !strchr(permissions, 'x') || line[path_at] != '/')
+		return;
+	const char *path = line + path_at;
+	if (!is_tls_library(path) && (!exe || strcmp(path, exe) != 0))
+		return;
+	snprintf(file, sizeof(file), "/proc/%s/map_files/%s", pid, range);
+	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return;
+	consider(witness, fd, path, false);
+	close(fd);
+}
+
+/* The libraries that a process maps; with_exe: the program itself, too. */
+static void consider_process(struct kernel_witness *witness, const char *pid, bool with_exe)
+{
+	char path[64], exe[512], line[1024];
+	ssize_t length = -1;
+	snprintf(path, sizeof(path), "/proc/%.20s/exe", pid);
+	if (with_exe)
+		length = readlink(path, exe, sizeof(exe) - 1);
+	if (length > 0)
+		exe[length] = 0;
+	snprintf(path, sizeof(path), "/proc/%.20s/maps", pid);
+	FILE *maps = fopen(path, "re");
+	while (maps && fgets(line, sizeof(line), maps))
+		consider_mapping(witness, pid, length > 0 ? exe : NULL, line);
+	if (maps)
+		fclose(maps);
+}
+
+static void consider_processes(struct kernel_witness *witness)
+{
+	DIR *proc = opendir("/proc");
+	if (!proc)
+		return;
+	for (struct dirent *entry; (entry = readdir(proc));) {
+		if (isdigit((unsigned char)entry->d_name[0]))
+			consider_process(witness, entry->d_name, false);
+	}
+	closedir(proc);
+}
+
+/* ---- does a process under seccomp survive it? ------------------------------------------------------------- */
+
+/* What the trial's uretprobe is put on. */
+__attribute__((noinline, used)) static int trial_target(int number)
+{
+	__asm__ volatile("" : "+r"(number));
+	return number + 1;
+}
+
+struct own_file {
+	uintptr_t address;
+	uint64_t offset;
+};
+
+static int find_own_offset(struct dl_phdr_info *info, size_t size, void *context)
+{
+	struct own_file *own = context;
+	(void)size;
+	for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+		uintptr_t start = info->dlpi_addr + segment->p_vaddr;
+		if (segment->p_type == PT_LOAD && own->address >= start && own->address < start + segment->p_filesz) {
+			own->offset = own->address - start + segment->p_offset;
+			return 1;
+		}
+	}
+	return 0;
+}
+
+/*
+ * Linux 6.11 to 6.13 kill a process under seccomp that returns from a probed function, for the system call by which that
+ * is done. Mail programs run so: one of our own has to try it first.
+ */
+static bool survives_seccomp(struct kernel_witness *witness)
+{
+	struct own_file own = { .address = (uintptr_t)trial_target };
+	LIBBPF_OPTS(bpf_uprobe_opts, options, .retprobe = true);
+	int status = 0;
+	if (!dl_iterate_phdr(find_own_offset, &own))
+		return false;
+	struct bpf_link *link = bpf_program__attach_uprobe_opts(witness->bpf->progs.witness_trial, -1, "/proc/self/exe",
+								(size_t)own.offset, &options);
+	if (!link)
+		return false;
+	pid_t child = fork();
+	if (child == 0) {
+		if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT))
+			syscall(SYS_exit, 0); /* a kernel without seccomp kills nobody by it */
+		trial_target(1);
+		syscall(SYS_exit, 0);
+	}
+	bool survived = child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status);
+	bpf_link__destroy(link);
+	return survived;
+}
+
+/* ---- open and close --------------------------------------------------------------------------------------- */
+
+/* The maps of the socket hooks, wherever the two objects have one of the same name. */
+static int share_maps(struct kernel *kernel, struct witness_bpf *bpf)
+{
+	struct bpf_map *map;
+	bpf_object__for_each_map(map, bpf->obj) {
+		struct bpf_map *shared = bpf_object__find_map_by_name(kernel->bpf->obj, bpf_map__name(map));
+		if (shared && bpf_map__reuse_fd(map, bpf_map__fd(shared)))
+			return -errno;
+	}
+	return 0;
+}
+
+static int load(struct kernel *kernel, struct kernel_witness *witness)
+{
+	witness->bpf = witness_bpf__open();
+	if (!witness->bpf)
+		return -errno;
+	witness->has_cookies = libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_get_attach_cookie, NULL) == 1;
+	witness->bpf->rodata->has_cookies = witness->has_cookies;
+	int error = share_maps(kernel, witness->bpf);
+	return error ? error : witness_bpf__load(witness->bpf);
+}
+
+static const struct kernel_witness_state *fail(struct kernel_witness *witness, const char *text, int error)
+{
+	snprintf(witness->state.error, sizeof(witness->state.error), "%s%s%s", text, error ? ": " : "",
+		 error ? strerror(error) : "");
+	return &witness->state;
+}
+
+static const struct kernel_witness_state *start(struct kernel *kernel, struct kernel_witness *witness)
+{
+	int error = load(kernel, witness);
+	if (error)
+		return fail(witness, "its BPF object does not load", -error);
+	if (!survives_seccomp(witness))
+		return fail(witness, "this kernel kills processes under seccomp that meet a uretprobe, or has no uprobes", 0);
+	witness->state.active = true;
+	consider_linker_cache(witness);
+	consider_processes(witness);
+	kernel->settings.witness = 1;
+	error = kernel_write_settings(kernel);
+	return error ? fail(witness, "the settings cannot be written", -error) : &witness->state;
+}
+
+void kernel_witness_open(struct kernel *kernel, const struct config *config)
+{
+	if (!config->identity.witness)
+		return;
+	kernel->witness = calloc(1, sizeof(*kernel->witness));
+	if (kernel->witness)
+		start(kernel, kernel->witness);
+}
+
+void kernel_witness_close(struct kernel *kernel)
+{
+	struct kernel_witness *witness = kernel->witness;
+	if (!witness)
+		return;
+	for (unsigned i = 0; i < WITNESS_LIBRARIES_MAX; i++)
+		detach(&witness->files[i]);
+	witness_bpf__destroy(witness->bpf);
+	free(witness);
+	kernel->witness = NULL;
+}
+
+/* ---- at work ---------------------------------------------------------------------------------------------- */
+
+void kernel_witness_sender(struct kernel *kernel, uint32_t pid)
+{
+	char text[16];
+	if (!kernel->witness || !kernel->witness->state.active || !kernel->witness->has_cookies)
+		return;
+	snprintf(text, sizeof(text), "%u", pid);
+	consider_process(kernel->witness, text, true);
+}
+
+void kernel_witness_tidy(struct kernel *kernel)
+{
+	struct kernel_witness *witness = kernel->witness;
+	bool needed = false;
+	if (!witness || !witness->state.active)
+		return;
+	for (unsigned i = 0; i < WITNESS_LIBRARIES_MAX; i++) {
+		witness->files[i].mapped = false;
+		needed |= witness->files[i].link_count && !witness->files[i].lasting;
+	}
+	if (!needed)
+		return;
+	DIR *proc = opendir("/proc");
+	for (struct dirent *entry; proc && (entry = readdir(proc));) {
+		if (isdigit((unsigned char)entry->d_name[0]))
+			consider_process(witness, entry->d_name, true);
+	}
+	if (!proc)
+		return;
+	closedir(proc);
+	for (unsigned i = 0; i < WITNESS_LIBRARIES_MAX; i++) {
+		if (witness->files[i].link_count && !witness->files[i].lasting && !witness->files[i].mapped)
+			detach(&witness->files[i]);
+	}
+}
+
+const struct kernel_witness_state *kernel_witness_state(const struct kernel *kernel)
+{
+	return kernel->witness ? &kernel->witness->state : NULL;
+}
+
+const struct kernel_library *kernel_witness_library(const struct kernel *kernel, unsigned *position)
+{
+	while (kernel->witness && *position < WITNESS_LIBRARIES_MAX) {
+		const struct watched_file *file = &kernel->witness->files[(*position)++];
+		if (file->link_count)
+			return &file->told;
+	}
+	return NULL;
+}
