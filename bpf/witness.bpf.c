@@ -4,7 +4,7 @@
  * verdict (return values, error numbers). See witness.h.
  *
  *   OpenSSL   SSL_do_handshake { d2i_X509 ..., X509_verify_cert }, SSL_get_verify_result
- *   GnuTLS    gnutls_handshake { gnutls_pcert_import_x509_raw ... }, gnutls_certificate_verify_peers*,
+ *   GnuTLS    gnutls_handshake { gnutls_x509_crt_import }, gnutls_certificate_verify_peers* { gnutls_x509_crt_import ... },
  *             gnutls_x509_crt_check_hostname2
  */
 #include <linux/bpf.h>
@@ -32,6 +32,7 @@ struct task {
 	__u64 name;       /* the host name that GnuTLS was given */
 	__u64 asked;      /* the session that SSL_get_verify_result is asked about, or crt_check_hostname2's name */
 	__u64 checked_flow; /* of the last check by GnuTLS: a name may be checked next */
+	__u64 handshake_at; /* address of the handshake function */
 	__u32 library;    /* index of the file that runs the handshake */
 	__u32 check_library;
 	__u32 check_depth;
@@ -245,7 +246,7 @@ static __always_inline __u64 read_name(struct witness_event *event, __u64 addres
 }
 
 /* Before the ClientHello, perhaps: whose handshake it is shows later. */
-static __always_inline int handshake_start(__u64 session, __u32 library)
+static __always_inline int handshake_start(__u64 session, __u32 library, __u64 address)
 {
 	struct task *task = task_make();
 	if (!task)
@@ -255,6 +256,7 @@ static __always_inline int handshake_start(__u64 session, __u32 library)
 	task->check = 0;
 	task->check_depth = 0;
 	task->library = library;
+	task->handshake_at = address;
 	return 0;
 }
 
@@ -336,7 +338,7 @@ static __always_inline void note_check(struct witness *witness, const struct wit
 SEC("uprobe")
 int BPF_KPROBE(openssl_handshake_entry, __u64 session)
 {
-	return handshake_start(session, library_index(ctx, OPENSSL_WITHOUT_COOKIES));
+	return handshake_start(session, library_index(ctx, OPENSSL_WITHOUT_COOKIES), PT_REGS_IP(ctx));
 }
 
 SEC("uretprobe")
@@ -352,12 +354,37 @@ int BPF_KRETPROBE(openssl_handshake_return, int result)
 	return 0;
 }
 
+static __always_inline __u64 return_address(struct pt_regs *ctx)
+{
+#if defined(__TARGET_ARCH_arm64)
+	return PT_REGS_RET(ctx);
+#else
+	return read_word(PT_REGS_SP(ctx));
+#endif
+}
+
+/*
+ * Whether libssl itself has made the call: it reads the peer's certificates. Others are read in a handshake, too: curl
+ * loads its authorities there, through libcrypto.
+ */
+static __always_inline bool is_called_by_libssl(struct pt_regs *ctx, const struct task *task)
+{
+	__u32 library = task->library;
+	struct witness_library_state *state = bpf_map_lookup_elem(&libraries, &library);
+	__u64 caller = return_address(ctx);
+	if (!state)
+		return false;
+	if (caller < task->handshake_at)
+		return task->handshake_at - caller <= state->text_before;
+	return caller - task->handshake_at < state->text_after;
+}
+
 /* d2i_X509(X509 **a, const unsigned char **in, long length) */
 SEC("uprobe")
 int BPF_KPROBE(openssl_d2i_certificate, __u64 certificate, __u64 in, long length)
 {
 	struct task *task = task_find();
-	if (!task || !task->handshake || task->check || length <= 0)
+	if (!task || !task->handshake || task->check || length <= 0 || !is_called_by_libssl(ctx, task))
 		return 0;
 	__u64 flow_id = flow_of_task(task);
 	__u64 der = flow_id ? read_word(in) : 0;
@@ -366,28 +393,58 @@ int BPF_KPROBE(openssl_d2i_certificate, __u64 certificate, __u64 in, long length
 	return 0;
 }
 
-SEC("uprobe")
-int BPF_KPROBE(openssl_verify_entry, __u64 context)
-{
-	struct task *task = task_find();
-	if (!task || !task->handshake)
-		return 0;
-	if (task->check) { /* for a CRL's issuer, say */
-		task->check_depth++;
-		return 0;
-	}
-	if (!flow_of_task(task))
-		return 0;
-	task->check = context;
-	task->check_depth = 1;
-	task->check_library = library_index(ctx, OPENSSL_WITHOUT_COOKIES);
-	return 0;
-}
-
 /* Where a stack of OpenSSL's (OPENSSL_STACK) has its length and its elements, and SSL_DANE the record that matched. */
 #define STACK_COUNT 0
 #define STACK_ELEMENTS 8
 #define DANE_MATCHED 24
+
+#define EX_DATA_SEARCHED 4
+
+/*
+ * The flow of a check in a handshake that runs inside SSL_read or SSL_write, as Node's do: there is no probe on those,
+ * since they are called all the time. The check's context has its session among the data that others keep with it.
+ */
+static __always_inline __u64 flow_of_check(__u64 context, __u32 library)
+{
+	struct witness_library_state *state = bpf_map_lookup_elem(&libraries, &library);
+	if (!state || !state->layout.ex_data || !state->partner || nobody_is_waiting())
+		return 0;
+	__u32 partner = state->partner - 1;
+	__u64 stack = read_word(context + state->layout.ex_data);
+	__u64 elements = stack ? read_word(stack + STACK_ELEMENTS) : 0;
+	__u32 length = stack ? read_int(stack + STACK_COUNT, 0) : 0;
+	for (__u32 i = 0; i < EX_DATA_SEARCHED && i < length; i++) {
+		__u64 flow_id = flow_of_session(read_word(elements + i * 8), partner);
+		if (flow_id)
+			return flow_id;
+	}
+	return 0;
+}
+
+SEC("uprobe")
+int BPF_KPROBE(openssl_verify_entry, __u64 context)
+{
+	__u32 library = library_index(ctx, OPENSSL_WITHOUT_COOKIES);
+	struct task *task = task_find();
+	if (task && task->check) { /* for a CRL's issuer, say */
+		task->check_depth++;
+		return 0;
+	}
+	if (task && task->handshake) {
+		if (!flow_of_task(task))
+			return 0;
+	} else {
+		__u64 flow_id = flow_of_check(context, library);
+		task = flow_id ? task_make() : 0;
+		if (!task)
+			return 0;
+		task->flow_id = flow_id;
+	}
+	task->check = context;
+	task->check_depth = 1;
+	task->check_library = library;
+	return 0;
+}
 
 /* What the check of the chain was told to look for beside it. Returns the hash of a single host name, else 0. */
 static __always_inline __u64 read_identity(struct witness_event *event, const struct openssl_layout *layout, __u64 context)
@@ -423,8 +480,8 @@ static __always_inline __u8 read_mode(const struct task *task)
 {
 	__u32 library = task->library;
 	struct witness_library_state *state = bpf_map_lookup_elem(&libraries, &library);
-	if (!state || !state->layout.verify_mode)
-		return WITNESS_MODE_UNKNOWN;
+	if (!task->handshake || !state || !state->layout.verify_mode)
+		return WITNESS_MODE_UNKNOWN; /* without SSL_do_handshake: who knows what the application does about it */
 	__u32 mode = read_int(task->handshake + state->layout.verify_mode, WITNESS_ERROR_UNKNOWN);
 	if (mode == WITNESS_ERROR_UNKNOWN)
 		return WITNESS_MODE_UNKNOWN;
@@ -497,7 +554,7 @@ int BPF_KRETPROBE(openssl_result_return, long result)
 SEC("uprobe")
 int BPF_KPROBE(gnutls_handshake_entry, __u64 session)
 {
-	return handshake_start(session, library_index(ctx, GNUTLS_WITHOUT_COOKIES));
+	return handshake_start(session, library_index(ctx, GNUTLS_WITHOUT_COOKIES), PT_REGS_IP(ctx));
 }
 
 SEC("uretprobe")
@@ -513,14 +570,19 @@ int BPF_KRETPROBE(gnutls_handshake_return, int result)
 	return 0;
 }
 
-/* gnutls_pcert_import_x509_raw(gnutls_pcert_st *, const gnutls_datum_t *, ...); gnutls_datum_t is { data, size } */
+#define GNUTLS_X509_FMT_DER 0
+
+/*
+ * gnutls_x509_crt_import(gnutls_x509_crt_t, const gnutls_datum_t *, format); gnutls_datum_t is { data, size }. The peer's
+ * own certificate is read in the handshake, its whole chain for the check; nothing else is in either.
+ */
 SEC("uprobe")
-int BPF_KPROBE(gnutls_import_certificate, __u64 certificate, __u64 datum)
+int BPF_KPROBE(gnutls_import_certificate, __u64 certificate, __u64 datum, __u32 format)
 {
 	struct task *task = task_find();
-	if (!task || !task->handshake || task->check)
+	if (!task || format != GNUTLS_X509_FMT_DER || !(task->handshake || task->check))
 		return 0;
-	__u64 flow_id = flow_of_task(task);
+	__u64 flow_id = task->check ? task->checked_flow : flow_of_task(task);
 	__u64 der = flow_id ? read_word(datum) : 0;
 	__u32 length = der ? read_int(datum + 8, 0) : 0;
 	if (length)
@@ -541,7 +603,10 @@ static __always_inline int gnutls_check_start(void *ctx, __u64 session, __u64 na
 	}
 	task->check = session;
 	task->check_depth = 1;
-	task->check_library = library_index(ctx, GNUTLS_WITHOUT_COOKIES);
+	task->checked_flow = flow_of_session(session, library_index(ctx, GNUTLS_WITHOUT_COOKIES));
+	struct witness *witness = task->checked_flow ? witness_of(task->checked_flow) : 0;
+	if (witness)
+		witness->certificates = 0; /* they come again, now all of them */
 	task->name = name;
 	task->status = status;
 	return 0;
@@ -582,13 +647,11 @@ int BPF_KRETPROBE(gnutls_verify_return, int result)
 		return 0;
 	if (--task->check_depth > 0)
 		return 0;
-	__u64 session = task->check;
+	__u64 flow_id = task->checked_flow;
 	task->check = 0;
-	__u64 flow_id = flow_of_session(session, task->check_library);
 	struct witness *witness = flow_id ? witness_of(flow_id) : 0;
 	if (!witness)
 		return 0;
-	task->checked_flow = flow_id;
 	__u32 error = result < 0 ? WITNESS_ERROR_UNKNOWN : read_int(task->status, WITNESS_ERROR_UNKNOWN);
 	struct witness_event *event = event_start(flow_id, WITNESS_GNUTLS, WITNESS_CHAIN, result, error);
 	if (!event)

@@ -422,8 +422,10 @@ static __always_inline void client_tls_record(struct client_parser *client)
 		} else if (client->finished_now) {
 			client->finished_now = !tls13_is_finished(record->length);
 		} else {
-			/* what follows a check that has failed is a QUIT, at most: one record, and an alert */
-			client->facts |= client->facts & FACT(CLIENT_DATA) ? FACT(CLIENT_PROCEEDED) : FACT(CLIENT_DATA);
+			/* what follows a check that has failed is a QUIT, at most: one short record, and an alert */
+			if ((client->facts & FACT(CLIENT_DATA)) || record->length > TLS_QUIT_MAX)
+				client->facts |= FACT(CLIENT_PROCEEDED);
+			client->facts |= FACT(CLIENT_DATA);
 			client->demands |= DEMAND_TLS_DATA;
 		}
 		break;

@@ -60,7 +60,7 @@
 	X(BLOCKED,                "blocked")                /* client: a segment was dropped by policy */                \
 	X(WOULD_BLOCK,            "would-block")            /* client: block mode would have dropped a segment */  \
 	X(HELD,                   "held")                   /* client: application data waited for the peer's verdict */ \
-	X(CLIENT_PROCEEDED,       "client-proceeded")       /* client: more than one record of application data */
+	X(CLIENT_PROCEEDED,       "client-proceeded")       /* client: more application data than a QUIT */
 /* clang-format on */
 
 enum fact_bit {

@@ -29,6 +29,9 @@ enum tls_handshake_type { TLS_CLIENT_HELLO = 1, TLS_SERVER_HELLO = 2 };
  */
 #define TLS12_FINISHED_MAX 104
 
+/* Payload of a record that holds QUIT and CRLF, at most: AES-CBC with HMAC-SHA384, an IV of 16 bytes and 64 bytes of blocks. */
+#define TLS_QUIT_MAX 80
+
 /*
  * A TLS 1.3 record that holds a Finished and nothing else: 4 bytes, the hash (SHA-256 or SHA-384), the inner type, and a
  * tag of 16 or (CCM_8) 8 bytes. Certificate and CertificateVerify, which may stand before it, are never that short.

@@ -111,6 +111,7 @@ struct openssl_layout {
 	__u16 error, param, dane; /* in X509_STORE_CTX */
 	__u16 hosts, ip;          /* in X509_VERIFY_PARAM */
 	__u16 known; /* 1: all of the above are */
+	__u16 ex_data; /* in X509_STORE_CTX: the stack that has the SSL; 0: not known */
 	__u16 verify_mode, is_server; /* in SSL: a matter of libssl; 0 where they are not known */
 };
 
@@ -129,6 +130,8 @@ struct witness_library_state {
 	struct random_place place; /* learnt from the first handshake that is found */
 	__u32 searches;            /* for that place */
 	__u32 library;             /* enum witness_library */
+	__u32 partner;             /* of a libcrypto: the index of the libssl that goes with it, and 1 more; 0: none */
+	__u32 text_before, text_after; /* bytes of code before and behind SSL_do_handshake */
 };
 
 #define WITNESS_LIBRARIES_MAX 64

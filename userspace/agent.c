@@ -163,7 +163,9 @@ static void end_blocked_flow(struct agent *agent, const struct flow_event *event
 static bool tls_was_tried_in_vain(const struct session *session)
 {
 	enum outcome outcome = session->judgement.outcome;
-	return outcome == OUTCOME_FAILED || (outcome == OUTCOME_REFUSED && (session->last.facts & FACT(STARTTLS_ASKED)));
+	bool stopped_in_tls = outcome == OUTCOME_BLOCKED && (session->last.facts & FACT(CLIENT_HELLO)); /* for its peer's identity */
+	return outcome == OUTCOME_FAILED || stopped_in_tls ||
+	       (outcome == OUTCOME_REFUSED && (session->last.facts & FACT(STARTTLS_ASKED)));
 }
 
 static void take_event(void *context, const struct flow_event *event)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Who the server is: from the witness's events to a verdict, and what waits for that. */
 #include <stddef.h>
+#include <string.h>
 #include <time.h>
 
 #include "agent.h"
@@ -21,11 +22,21 @@ static const char *policy_name(const struct agent *agent, const struct session *
 	return agent->config->rules[id - 1].name;
 }
 
+/*
+ * OpenSMTPD's process that talks to the server has no trust anchors: another one checks the chain, and looks at the name
+ * with code of its own. (Postfix's smtpd connects to no server.)
+ */
+static bool is_opensmtpd(const struct flow_event *event)
+{
+	return strncmp(event->comm, "smtpd", sizeof(event->comm)) == 0;
+}
+
 static void check(struct agent *agent, struct session *session)
 {
 	struct identity_record *record = session->identity;
 	if (!record)
 		return;
+	record->checked_elsewhere = is_opensmtpd(&session->last);
 	if (!record->witness.checked)
 		resumption_look_up(agent->resumption, session);
 	identity_check(agent->identity_checker, record, policy_name(agent, session), session->tls ? session->tls->server_name : NULL,

@@ -50,6 +50,8 @@ void identity_take_certificate(struct identity_record *record, const struct cert
 	struct certificate_chain *chain = &record->heard;
 	unsigned index = event->index;
 	record->certificates_seen = true;
+	if (event->index == 0 && event->offset == 0)
+		clear_chain(chain); /* the first one again: another handshake, or the chain read anew for the check */
 	if (chain->broken || event->length > sizeof(event->bytes))
 		return;
 	if (event->offset == 0 && index == chain->count)
@@ -127,6 +129,13 @@ void identity_take_witness(struct identity_record *record, const struct witness_
 
 /* ---- what it comes to ------------------------------------------------------------------------------------- */
 
+/* A check that was bound to fail, for want of any anchor, and is not the one that counts. */
+static bool is_for_show(const struct identity_record *record)
+{
+	return record->checked_elsewhere && record->witness.library == WITNESS_OPENSSL && record->witness.mode != WITNESS_MODE_STRICT &&
+	       record->witness.error != 0;
+}
+
 static enum sender_check check_of_chain(const struct witness_word *word)
 {
 	bool refused = word->library == WITNESS_OPENSSL ? word->result != 1 : word->result < 0;
@@ -143,7 +152,7 @@ enum sender_check identity_sender_check(const struct identity_record *record)
 {
 	const struct witness_word *word = &record->witness;
 	if (word->checked)
-		return check_of_chain(word);
+		return is_for_show(record) ? SENDER_UNKNOWN : check_of_chain(word);
 	if (record->resumed_check != SENDER_UNKNOWN)
 		return record->resumed_check;
 	if (!word->handshake_done || !record->heard_seen)
@@ -156,14 +165,14 @@ unsigned identity_disagreements(const struct identity_record *record, const char
 {
 	enum sender_check sender = identity_sender_check(record);
 	const struct own_check *own = &record->check;
-	bool sound = !own->untrusted && !own->expired;
+	bool sound = !own->untrusted && !own->partial && !own->expired;
 	unsigned count = 0;
 	if (record->wire_seen && record->heard_seen &&
 	    memcmp(record->wire_digest, record->heard_digest, sizeof(record->wire_digest)) != 0)
 		texts[count++] = "the certificate on the wire is not the one that the sender's library got";
 	if (!own->made)
 		return count;
-	if ((sender == SENDER_VERIFIED || sender == SENDER_CHAIN_ONLY) && !sound)
+	if ((sender == SENDER_VERIFIED || sender == SENDER_CHAIN_ONLY) && (own->untrusted || own->expired))
 		texts[count++] = "the sender's library trusts the chain, the agent's own check does not";
 	if (sender == SENDER_FOUND_FAULT && sound && !own->name_mismatch)
 		texts[count++] = "the sender's library found fault, the agent's own check does not";

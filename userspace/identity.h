@@ -52,6 +52,8 @@ struct own_check {
 	enum name_source name_from;
 	char name[256];
 	bool made;
+	bool partial; /* the chain may be longer than what was seen of it, and no anchor was found: trust is not known */
+	bool self_signed;
 	bool untrusted, name_mismatch, expired, key_weak;
 	bool name_matched;
 	int64_t not_after;
@@ -76,6 +78,7 @@ struct identity_record {
 	uint8_t wire_digest[CERTIFICATE_DIGEST_SIZE], heard_digest[CERTIFICATE_DIGEST_SIZE]; /* of the server's own */
 	bool wire_seen, heard_seen;
 	struct own_check check;
+	bool checked_elsewhere; /* the sender has another process for the check, and makes none in its library */
 	enum sender_check resumed_check; /* of the session that this one resumes */
 	uint64_t resumed_id;             /* that session; 0: not known */
 	uint8_t told;                    /* enum identity: the verdict that the kernel was given */

@@ -99,6 +99,7 @@ static void summarize(const struct certificate_check *check, struct own_check *o
 {
 	own->made = check->readable;
 	own->untrusted = check->untrusted;
+	own->self_signed = check->self_signed;
 	own->name_mismatch = check->name_mismatch;
 	own->expired = check->expired;
 	own->key_weak = check->key_weak;
@@ -142,6 +143,16 @@ static bool is_whole(const struct certificate_chain *chain)
 	return whole;
 }
 
+/* GnuTLS reads the server's own certificate first, and the rest of the chain only for a check. */
+static void mark_partial(struct identity_record *record, enum certificate_source from)
+{
+	struct own_check *own = &record->check;
+	own->partial = from == CERTIFICATE_FROM_WITNESS && record->witness.library == WITNESS_GNUTLS && !record->witness.checked &&
+		       own->untrusted && !own->self_signed;
+	if (own->partial)
+		own->untrusted = false;
+}
+
 void identity_check(struct identity_checker *checker, struct identity_record *record, const char *policy_name, const char *sni,
 		    int64_t now)
 {
@@ -151,13 +162,14 @@ void identity_check(struct identity_checker *checker, struct identity_record *re
 		return;
 	enum name_source name_from = choose_name(record, policy_name, sni, name);
 	enum certificate_source from = chain == &record->wire ? CERTIFICATE_FROM_WIRE : CERTIFICATE_FROM_WITNESS;
-	if (record->check.made && record->check.from == from && record->check.name_from == name_from &&
+	if (record->check.made && record->check.from == from && !record->check.partial && record->check.name_from == name_from &&
 	    strcmp(record->check.name, name) == 0)
 		return;
 	const struct own_check *check = make(checker, chain, name, now);
 	if (!check)
 		return;
 	record->check = *check;
+	mark_partial(record, from);
 	record->check.from = from;
 	record->check.name_from = name_from;
 	memcpy(record->check.name, name, sizeof(record->check.name));

@@ -169,7 +169,7 @@ static enum identity own_verdict(const struct own_check *own)
 		return IDENTITY_LEFT_OPEN;
 	if (own->untrusted || own->expired || own->name_mismatch)
 		return IDENTITY_REFUSED;
-	return own->name_matched ? IDENTITY_VERIFIED : IDENTITY_LEFT_OPEN;
+	return own->name_matched && !own->partial ? IDENTITY_VERIFIED : IDENTITY_LEFT_OPEN;
 }
 
 /* The library trusts the chain, by anchors that may be the sender's own, and has looked at no name. */

@@ -73,7 +73,7 @@ static const struct {
 	{ LIBRARY_X509_VERIFY_CERT, true, "openssl_verify_return" },
 	{ LIBRARY_GNUTLS_HANDSHAKE, false, "gnutls_handshake_entry" },
 	{ LIBRARY_GNUTLS_HANDSHAKE, true, "gnutls_handshake_return" },
-	{ LIBRARY_GNUTLS_PCERT_IMPORT_X509_RAW, false, "gnutls_import_certificate" },
+	{ LIBRARY_GNUTLS_CRT_IMPORT, false, "gnutls_import_certificate" },
 	{ LIBRARY_GNUTLS_VERIFY_PEERS, false, "gnutls_verify_entry" },
 	{ LIBRARY_GNUTLS_VERIFY_PEERS, true, "gnutls_verify_return" },
 	{ LIBRARY_GNUTLS_VERIFY_PEERS2, false, "gnutls_verify2_entry" },
@@ -141,6 +141,11 @@ static int describe(struct kernel_witness *witness, unsigned slot, const struct 
 		bpf_map_lookup_elem(map, &index, &state);
 	}
 	state.library = is_gnutls(library) ? WITNESS_GNUTLS : WITNESS_OPENSSL;
+	if (library->offset[LIBRARY_SSL_DO_HANDSHAKE]) {
+		state.text_before = library->text_before;
+		state.text_after = library->text_after;
+		state.partner = index + 1;
+	}
 	add_layout(&state.layout, library);
 	return bpf_map_update_elem(map, &index, &state, BPF_ANY) ? -errno : (int)index;
 }
@@ -223,6 +228,31 @@ static int free_slot(const struct kernel_witness *witness, const struct library 
 	return slot;
 }
 
+static bool same_folder(const char *a, const char *b)
+{
+	const char *end_a = strrchr(a, '/'), *end_b = strrchr(b, '/');
+	return end_a && end_b && end_a - a == end_b - b && memcmp(a, b, (size_t)(end_a - a)) == 0;
+}
+
+/* A libcrypto and the libssl beside it: what is known of a check has to be told of the libssl's session. */
+static void pair(struct kernel_witness *witness, unsigned slot)
+{
+	const unsigned ssl = 1U << LIBRARY_SSL_DO_HANDSHAKE, crypto = 1U << LIBRARY_X509_VERIFY_CERT;
+	int map = bpf_map__fd(witness->bpf->maps.libraries);
+	struct witness_library_state state;
+	for (unsigned i = 0; witness->has_cookies && i < WITNESS_LIBRARIES_MAX; i++) {
+		const struct watched_file *a = &witness->files[slot], *b = &witness->files[i];
+		bool is_ssl = (a->functions & (ssl | crypto)) == ssl && (b->functions & (ssl | crypto)) == crypto;
+		bool is_crypto = (a->functions & (ssl | crypto)) == crypto && (b->functions & (ssl | crypto)) == ssl;
+		__u32 index = is_ssl ? i : slot;
+		if (!b->link_count || !(is_ssl || is_crypto) || !same_folder(a->told.path, b->told.path) ||
+		    bpf_map_lookup_elem(map, &index, &state))
+			continue;
+		state.partner = (is_ssl ? slot : i) + 1;
+		bpf_map_update_elem(map, &index, &state, BPF_ANY);
+	}
+}
+
 static void tell(struct watched_file *file, const struct library *library, const char *name)
 {
 	struct kernel_library *told = &file->told;
@@ -262,6 +292,7 @@ static void consider(struct kernel_witness *witness, int fd, const char *name, b
 	file->lasting = lasting;
 	file->mapped = true;
 	tell(file, &library, name);
+	pair(witness, (unsigned)slot);
 }
 
 static bool is_tls_library(const char *path)
@@ -323,14 +354,12 @@ static void consider_mapping(struct kernel_witness *witness, const char *pid, co
 	close(fd);
 }
 
-/* The libraries that a process maps; with_exe: the program itself, too. */
-static void consider_process(struct kernel_witness *witness, const char *pid, bool with_exe)
+/* The libraries that a process maps, and its program itself: some have OpenSSL inside. */
+static void consider_process(struct kernel_witness *witness, const char *pid)
 {
 	char path[64], exe[512], line[1024];
-	ssize_t length = -1;
 	snprintf(path, sizeof(path), "/proc/%.20s/exe", pid);
-	if (with_exe)
-		length = readlink(path, exe, sizeof(exe) - 1);
+	ssize_t length = readlink(path, exe, sizeof(exe) - 1);
 	if (length > 0)
 		exe[length] = 0;
 	snprintf(path, sizeof(path), "/proc/%.20s/maps", pid);
@@ -341,16 +370,18 @@ static void consider_process(struct kernel_witness *witness, const char *pid, bo
 		fclose(maps);
 }
 
-static void consider_processes(struct kernel_witness *witness)
+/* Returns false if the processes cannot be looked at. */
+static bool consider_processes(struct kernel_witness *witness)
 {
 	DIR *proc = opendir("/proc");
 	if (!proc)
-		return;
+		return false;
 	for (struct dirent *entry; (entry = readdir(proc));) {
 		if (isdigit((unsigned char)entry->d_name[0]))
-			consider_process(witness, entry->d_name, false);
+			consider_process(witness, entry->d_name);
 	}
 	closedir(proc);
+	return true;
 }
 
 /* ---- does a process under seccomp survive it? ------------------------------------------------------------- */
@@ -485,7 +516,7 @@ void kernel_witness_sender(struct kernel *kernel, uint32_t pid)
 	if (!kernel->witness || !kernel->witness->state.active || !kernel->witness->has_cookies)
 		return;
 	snprintf(text, sizeof(text), "%u", pid);
-	consider_process(kernel->witness, text, true);
+	consider_process(kernel->witness, text);
 }
 
 void kernel_witness_tidy(struct kernel *kernel)
@@ -498,16 +529,8 @@ void kernel_witness_tidy(struct kernel *kernel)
 		witness->files[i].mapped = false;
 		needed |= witness->files[i].link_count && !witness->files[i].lasting;
 	}
-	if (!needed)
+	if (!needed || !consider_processes(witness))
 		return;
-	DIR *proc = opendir("/proc");
-	for (struct dirent *entry; proc && (entry = readdir(proc));) {
-		if (isdigit((unsigned char)entry->d_name[0]))
-			consider_process(witness, entry->d_name, true);
-	}
-	if (!proc)
-		return;
-	closedir(proc);
 	for (unsigned i = 0; i < WITNESS_LIBRARIES_MAX; i++) {
 		if (witness->files[i].link_count && !witness->files[i].lasting && !witness->files[i].mapped)
 			detach(&witness->files[i]);

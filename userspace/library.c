@@ -40,6 +40,7 @@ enum {
 	GET_PEERNAME,
 	GET_HOST,
 	GET_EMAIL,
+	GET_EX_DATA,
 	GET_VERIFY_MODE,
 	IS_SERVER,
 	WANTED_COUNT,
@@ -51,7 +52,7 @@ static const char *const wanted[] = {
 	[LIBRARY_D2I_X509] = "d2i_X509",
 	[LIBRARY_X509_VERIFY_CERT] = "X509_verify_cert",
 	[LIBRARY_GNUTLS_HANDSHAKE] = "gnutls_handshake",
-	[LIBRARY_GNUTLS_PCERT_IMPORT_X509_RAW] = "gnutls_pcert_import_x509_raw",
+	[LIBRARY_GNUTLS_CRT_IMPORT] = "gnutls_x509_crt_import",
 	[LIBRARY_GNUTLS_VERIFY_PEERS] = "gnutls_certificate_verify_peers",
 	[LIBRARY_GNUTLS_VERIFY_PEERS2] = "gnutls_certificate_verify_peers2",
 	[LIBRARY_GNUTLS_VERIFY_PEERS3] = "gnutls_certificate_verify_peers3",
@@ -63,6 +64,7 @@ static const char *const wanted[] = {
 	[GET_PEERNAME] = "X509_VERIFY_PARAM_get0_peername",
 	[GET_HOST] = "X509_VERIFY_PARAM_get0_host",
 	[GET_EMAIL] = "X509_VERIFY_PARAM_get0_email",
+	[GET_EX_DATA] = "X509_STORE_CTX_get_ex_data",
 	[GET_VERIFY_MODE] = "SSL_get_verify_mode",
 	[IS_SERVER] = "SSL_is_server",
 };
@@ -318,7 +320,24 @@ static void read_layout(const struct file *file, struct openssl_layout *layout)
 	layout->dane = dane;
 	layout->hosts = (uint16_t)(hostflags - 8);
 	layout->ip = (uint16_t)(peername + 24);
+	uint16_t ex_data = member(file, GET_EX_DATA, LIBRARY_PASSES_ADDRESS);
+	/* CRYPTO_EX_DATA is a stack; since 3.0, which X509_VERIFY_PARAM_get0_host came with, there is a pointer before it */
+	if (ex_data)
+		layout->ex_data = (uint16_t)(ex_data + (file->functions[GET_HOST].offset ? 8 : 0));
 	layout->known = 1;
+}
+
+static void read_text(const struct file *file, struct library *library)
+{
+	uint64_t offset = library->offset[LIBRARY_SSL_DO_HANDSHAKE];
+
+	for (unsigned i = 0; i < file->segment_count; i++) {
+		const struct segment *segment = &file->segments[i];
+		if (offset < segment->offset || offset - segment->offset >= segment->size)
+			continue;
+		library->text_before = (uint32_t)(offset - segment->offset); /* a file of 256 MiB at most */
+		library->text_after = (uint32_t)(segment->size - library->text_before);
+	}
 }
 
 static int read_functions(struct file *file)
@@ -352,6 +371,7 @@ int library_read(int fd, struct library *library)
 	if (library->offset[LIBRARY_X509_VERIFY_CERT])
 		read_layout(&file, &library->layout);
 	if (library->offset[LIBRARY_SSL_DO_HANDSHAKE]) {
+		read_text(&file, library);
 		library->layout.verify_mode = member(&file, GET_VERIFY_MODE, LIBRARY_RETURNS_INT);
 		library->layout.is_server = member(&file, IS_SERVER, LIBRARY_RETURNS_INT);
 	}

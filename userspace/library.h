@@ -16,7 +16,7 @@ enum library_function {
 	LIBRARY_D2I_X509,
 	LIBRARY_X509_VERIFY_CERT,
 	LIBRARY_GNUTLS_HANDSHAKE,
-	LIBRARY_GNUTLS_PCERT_IMPORT_X509_RAW,
+	LIBRARY_GNUTLS_CRT_IMPORT,
 	LIBRARY_GNUTLS_VERIFY_PEERS,
 	LIBRARY_GNUTLS_VERIFY_PEERS2,
 	LIBRARY_GNUTLS_VERIFY_PEERS3,
@@ -27,6 +27,7 @@ enum library_function {
 struct library {
 	uint64_t offset[LIBRARY_FUNCTION_COUNT]; /* in the file, for a uprobe; 0: not there */
 	struct openssl_layout layout;            /* known only in the file that has X509_verify_cert */
+	uint32_t text_before, text_after; /* bytes of code before and behind SSL_do_handshake */
 };
 
 /*

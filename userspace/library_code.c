@@ -45,6 +45,26 @@ static enum step frame_moved(struct walk *walk, int by)
 	return walk->frame == 0 || walk->frame == 1 ? STEP_ON : STEP_UNKNOWN;
 }
 
+/* Whether the function ends in a jump to another. */
+static bool is_passed_on(enum library_access access)
+{
+	return access == LIBRARY_PASSES_POINTER || access == LIBRARY_PASSES_ADDRESS;
+}
+
+/* A displacement, or an immediate number, of 1 or 4 bytes. */
+static enum step x86_accessed(struct walk *walk, size_t size)
+{
+	uint32_t offset = 0;
+
+	if (walk->n < size)
+		return STEP_UNKNOWN;
+	for (size_t i = 0; i < size; i++)
+		offset |= (uint32_t)walk->code[i] << 8 * i;
+	walk->code += size;
+	walk->n -= size;
+	return accessed(walk, size == 1 ? (int8_t)offset : (int32_t)offset);
+}
+
 /* mov between memory at disp(%rdi) and a register, in Intel's SDM: opcode, ModRM with mod 1 or 2 and rm 7, disp. */
 static enum step x86_access(struct walk *walk, enum library_access access)
 {
@@ -56,20 +76,20 @@ static enum step x86_access(struct walk *walk, enum library_access access)
 		[LIBRARY_RETURNS_POINTER] = { { 0x48, 0x8b }, 2, 0x07 }, /* mov disp(%rdi),%rax */
 		[LIBRARY_SETS_POINTER] = { { 0x48, 0x89 }, 2, 0x37 },    /* mov %rsi,disp(%rdi) */
 		[LIBRARY_PASSES_POINTER] = { { 0x48, 0x8b }, 2, 0x3f },  /* mov disp(%rdi),%rdi */
+		[LIBRARY_PASSES_ADDRESS] = { { 0x48, 0x8d }, 2, 0x3f },  /* lea disp(%rdi),%rdi */
 	};
 	uint8_t modrm = forms[access].modrm;
-	uint32_t displacement = 0;
 
+	if (access == LIBRARY_PASSES_ADDRESS && TAKE(walk, "\x48\x83\xc7")) /* add $imm8,%rdi */
+		return x86_accessed(walk, 1);
+	if (access == LIBRARY_PASSES_ADDRESS && TAKE(walk, "\x48\x81\xc7")) /* add $imm32,%rdi */
+		return x86_accessed(walk, 4);
 	if (!take(walk, forms[access].opcode, forms[access].n) || walk->n < 2)
 		return STEP_UNKNOWN;
 	size_t size = walk->code[0] == (modrm | 0x40) ? 1 : walk->code[0] == (modrm | 0x80) ? 4 : 0;
-	if (size == 0 || walk->n < 1 + size)
-		return STEP_UNKNOWN;
-	for (size_t i = 0; i < size; i++)
-		displacement |= (uint32_t)walk->code[1 + i] << 8 * i;
-	walk->code += 1 + size;
-	walk->n -= 1 + size;
-	return accessed(walk, size == 1 ? (int8_t)displacement : (int32_t)displacement);
+	walk->code++;
+	walk->n--;
+	return size ? x86_accessed(walk, size) : STEP_UNKNOWN;
 }
 
 /*
@@ -101,7 +121,7 @@ static enum step x86_step(struct walk *walk, enum library_access access)
 		return frame_moved(walk, 1);
 	if (TAKE(walk, "\x5d")) /* pop %rbp */
 		return frame_moved(walk, -1);
-	if (access == LIBRARY_PASSES_POINTER && walk->offset)
+	if (is_passed_on(access) && walk->offset)
 		/* jmp rel32; jmp *disp32(%rip), as with -fno-plt */
 		return (TAKE(walk, "\xe9") || TAKE(walk, "\xff\x25")) && walk->n >= 4 ? STEP_LEFT : STEP_UNKNOWN;
 	if (x86_clears_register(walk, access))
@@ -122,6 +142,7 @@ static enum step arm_access(struct walk *walk, uint32_t instruction, enum librar
 		[LIBRARY_RETURNS_POINTER] = { 0xf9400000, 8 }, /* ldr x0, [x0, #offset] */
 		[LIBRARY_SETS_POINTER] = { 0xf9000001, 8 },    /* str x1, [x0, #offset] */
 		[LIBRARY_PASSES_POINTER] = { 0xf9400000, 8 },  /* ldr x0, [x0, #offset] */
+		[LIBRARY_PASSES_ADDRESS] = { 0x91000000, 1 },  /* add x0, x0, #offset */
 	};
 
 	if ((instruction & ~(0xfffU << 10)) != forms[access].bits)
@@ -150,9 +171,9 @@ static enum step arm_step(struct walk *walk, enum library_access access)
 		return frame_moved(walk, -1);
 	case 0xd65f03c0: /* ret */
 	case 0xd65f0bff: /* retaa */
-		return access != LIBRARY_PASSES_POINTER ? STEP_LEFT : STEP_UNKNOWN;
+		return is_passed_on(access) ? STEP_UNKNOWN : STEP_LEFT;
 	}
-	if (access == LIBRARY_PASSES_POINTER)
+	if (is_passed_on(access))
 		return instruction >> 26 == 5 ? STEP_LEFT : arm_access(walk, instruction, access); /* b */
 	return arm_clears_register(walk, instruction, access) ? STEP_ON : arm_access(walk, instruction, access);
 }

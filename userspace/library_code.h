@@ -14,6 +14,7 @@ enum library_access {
 	LIBRARY_RETURNS_POINTER, /* return s->member; */
 	LIBRARY_SETS_POINTER,    /* s->member = second argument; */
 	LIBRARY_PASSES_POINTER,  /* return f(s->member, second argument), as a jump */
+	LIBRARY_PASSES_ADDRESS,  /* return f(&s->member, second argument), as a jump */
 };
 
 /*
