@@ -65,7 +65,7 @@ __noinline int client_chunk(struct __sk_buff *skb, __u32 offset)
 	WRITE_ONCE(flow->client_taken, client_run(work, flow->client_chunk, n));
 	for (int i = 0; i < CLIENT_STEPS; i++) {
 		__u32 at = READ_ONCE(flow->client_taken); /* from memory, so that the verifier does not follow its values */
-		if (at >= n || work->skip || work->state == CLIENT_OPAQUE)
+		if (at >= n || client_skip_is_due(work, left - at))
 			break;
 		client_byte(work, &flow->server, flow->client_chunk[at & (CHUNK - 1)]);
 		WRITE_ONCE(flow->client_taken, at + 1);
@@ -211,7 +211,7 @@ static __always_inline void forget_hello(struct flow *flow)
 static __noinline int egress(struct __sk_buff *skb, struct flow *flow)
 {
 	struct segment segment = {};
-	if (flow_is_settled(flow)) {
+	if (!flow->blocked && flow_is_settled(flow)) {
 		flow->settled = 1;
 		emit(flow, EVENT_PROGRESS);
 		return PASS;

@@ -690,6 +690,12 @@ static __always_inline void client_count(struct client_parser *client, __u32 byt
 		client_give_up(client);
 }
 
+/* Whether client_skip() would pass over some of the length bytes that are left: then no more of them are read one by one. */
+static __always_inline int client_skip_is_due(const struct client_parser *client, __u32 length)
+{
+	return client->state == CLIENT_OPAQUE || client->skip > 0 || (client_in_body(client) && length > BODY_TAIL);
+}
+
 /*
  * How many of the next bytes need not be read, with length bytes left in the segment; they are counted off.
  * 0: the next byte is to be read.

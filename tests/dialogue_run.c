@@ -36,7 +36,7 @@ static uint32_t client_chunk(struct dialogue_run *run, const uint8_t *bytes, siz
 	uint8_t chunk[CHUNK];
 	memcpy(chunk, bytes, n);
 	taken = run->bytewise ? 0 : client_run(work, chunk, n);
-	for (int i = 0; i < CLIENT_STEPS && taken < n && !work->skip && work->state != CLIENT_OPAQUE; i++)
+	for (int i = 0; i < CLIENT_STEPS && taken < n && !client_skip_is_due(work, (uint32_t)left - taken); i++)
 		client_byte(work, &run->server, chunk[taken++]);
 	client_count(work, taken);
 	return taken;

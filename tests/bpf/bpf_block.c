@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -320,6 +321,33 @@ static void undecided_verification_blocks_application_data(void **state)
 	lab_reset(&connection);
 }
 
+/* It is presented again by TCP's timer, and by whoever pushes the socket; by then its facts look like those of TLS that is up. */
+static void blocked_application_data_stays_blocked(void **state)
+{
+	static const uint8_t client_hello[64] = { 0x16, 3, 1, 0, 59, 1 };
+	static const uint8_t server_hello[64] = { 0x16, 3, 3, 0, 59, 2 };
+	static const uint8_t encrypted[64] = { 0x17, 3, 3, 0, 59 };
+	static const uint8_t long_record[133] = { 0x17, 3, 3, 0, 128 };
+	const struct policy_rule rule = { .require = REQUIRE_VERIFIED, .action = ACTION_BLOCK, .undecided = DOUBT_BLOCK };
+	int off = 0;
+	(void)state;
+	lab_needed();
+	lab_set(MODE_BLOCK, &rule, false, false);
+	struct lab_connection connection = lab_connect(LAB_IPV4, lab.implicit_port);
+	lab_send(connection.client, connection.server, client_hello, 64, SIZE_MAX);
+	lab_send(connection.server, connection.client, server_hello, 64, SIZE_MAX);
+	lab_send(connection.server, connection.client, encrypted, 64, SIZE_MAX);
+	lab_send(connection.client, connection.server, encrypted, 64, SIZE_MAX);
+	assert_int_equal(send(connection.client, long_record, sizeof(long_record), MSG_NOSIGNAL), sizeof(long_record));
+	assert_int_equal(lab_wait(connection.client_port, EVENT_BLOCKED)->stopped, FACT(CLIENT_DATA) | FACT(CLIENT_PROCEEDED));
+	for (int i = 0; i < 5; i++) {
+		assert_int_equal(setsockopt(connection.client, IPPROTO_TCP, TCP_CORK, &off, sizeof(off)), 0);
+		usleep(100000);
+		assert_int_equal(lab_waiting(connection.server), 0);
+	}
+	lab_reset(&connection);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -336,6 +364,7 @@ int main(void)
 		cmocka_unit_test_setup(rules_by_scope, fresh),
 		cmocka_unit_test_setup(an_exception_passes, fresh),
 		cmocka_unit_test_setup(undecided_verification_blocks_application_data, fresh),
+		cmocka_unit_test_setup(blocked_application_data_stays_blocked, fresh),
 	};
 	return cmocka_run_group_tests(tests, lab_setup, lab_teardown);
 }
