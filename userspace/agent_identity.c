@@ -33,7 +33,8 @@ static bool is_opensmtpd(const struct flow_event *event)
 
 static void check(struct agent *agent, struct session *session)
 {
-	struct identity_record *record = session->identity;
+	bool resumed = session->tls && session->tls->resumed == TLS_RESUMED_YES; /* nothing else may ever be heard of it */
+	struct identity_record *record = resumed ? session_identity(session) : session->identity;
 	if (!record)
 		return;
 	record->checked_elsewhere = is_opensmtpd(&session->last);

@@ -18,16 +18,25 @@ static void port_cell(struct table *table, const json_t *rule)
 		table_cell(table, COLOUR_NONE, "any");
 }
 
+/* "verified smtp.example.com, TLS 1.2" */
+static const char *demand(const json_t *rule, char *text, size_t size)
+{
+	const char *name = member_text(rule, "name"), *min_tls = member_text(rule, "min_tls");
+
+	snprintf(text, size, "%s%s%s%s%s", member_text(rule, "require"), *name ? " " : "", name, *min_tls ? ", TLS " : "", min_tls);
+	return text;
+}
+
 static void rule_row(struct table *table, const json_t *rule)
 {
 	const char *user = member_text(rule, "user"), *cgroup = member_text(rule, "cgroup");
-	char until[40];
+	char until[40], text[320];
 
 	table_number(table, member_number(rule, "rule"));
 	table_cell(table, COLOUR_NONE, member_text(rule, "to"));
 	port_cell(table, rule);
 	table_cell(table, COLOUR_NONE, *user ? user : cgroup);
-	table_cell(table, COLOUR_NONE, member_text(rule, "require"));
+	table_cell(table, COLOUR_NONE, demand(rule, text, sizeof(text)));
 	table_cell(table, COLOUR_NONE, member_text(rule, "action"));
 	table_cell(table, member_true(rule, "ended") ? COLOUR_POOR : COLOUR_NONE,
 		   member_true(rule, "ended") ? "ended" : local_time(member_text(rule, "until"), until, sizeof(until)));
@@ -54,6 +63,7 @@ static void test_print(const json_t *answer)
 {
 	const json_t *rule = json_object_get(answer, "rule");
 	const char *reason = member_text(rule, "reason");
+	char text[320];
 
 	out_text(member_text(answer, "cleartext"));
 	if (member_number(rule, "rule")) {
@@ -63,7 +73,7 @@ static void test_print(const json_t *answer)
 	} else {
 		out_format(": the default requires ");
 	}
-	out_text(member_text(rule, "require"));
+	out_text(demand(rule, text, sizeof(text)));
 	out_format(", action ");
 	out_text(member_text(rule, "action"));
 	out_format(", mode ");

@@ -9,6 +9,7 @@
 #include "kernel.h"
 #include "policy_lookup.h"
 #include "session_json.h"
+#include "tls_names.h"
 
 static const char *const require_names[] = {
 	[REQUIRE_NONE] = "none",
@@ -32,14 +33,17 @@ static json_t *rule_json(const struct config_rule *rule, const struct policy_rul
 {
 	const char *to = rule ? rule->to : "default";
 	unsigned port = rule ? rule->key.port : 0;
+	char version[TLS_NAME_SIZE];
 
-	return json_pack("{s:I,s:o,s:o,s:o,s:o,s:s,s:s,s:s,s:s,s:o,s:o,s:b}", "rule", (json_int_t)effect->id, "to",
+	return json_pack("{s:I,s:o,s:o,s:o,s:o,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:b}", "rule", (json_int_t)effect->id, "to",
 			 text_json(to, SIZE_MAX), "port", port ? json_integer(port) : json_null(), "user",
 			 text_json(rule ? rule->user : NULL, SIZE_MAX), "cgroup",
 			 text_json(rule ? rule->cgroup : NULL, SIZE_MAX), "require", require_names[effect->require],
 			 "action", effect->action == ACTION_BLOCK ? "block" : "monitor", "unknown",
 			 effect->unknown == DOUBT_BLOCK ? "block" : "pass", "undecided",
-			 effect->undecided == DOUBT_BLOCK ? "block" : "pass", "reason",
+			 effect->undecided == DOUBT_BLOCK ? "block" : "pass", "name",
+			 text_json(rule ? rule->name : NULL, SIZE_MAX), "min_tls",
+			 effect->min_tls ? json_string(tls_version_name(effect->min_tls, version)) : json_null(), "reason",
 			 text_json(rule ? rule->reason : NULL, SIZE_MAX), "until", until_json(rule ? rule->until : 0),
 			 "ended", rule && policy_rule_has_ended(rule, time(NULL)));
 }

@@ -107,6 +107,28 @@ static void add_code(struct text *text, unsigned code)
 		add(text, " (code %u)", code);
 }
 
+/* What is wrong with the certificate, where the agent has checked it. */
+static void add_certificate(struct text *text, const struct session *session, enum finding finding)
+{
+	const struct own_check *own = session->identity ? &session->identity->check : NULL;
+	char date[16];
+	struct tm broken;
+	time_t not_after = own ? (time_t)own->not_after : 0;
+
+	if (!own || !own->made)
+		return;
+	if (finding == FINDING_CERTIFICATE_NAME_MISMATCH && own->name[0]) {
+		add(text, " (wanted ");
+		add_escaped(text, own->name, sizeof(own->name));
+		add(text, ")");
+	} else if (finding == FINDING_CERTIFICATE_UNTRUSTED && own->verify_text) {
+		add(text, " (%s)", own->verify_text);
+	} else if (finding == FINDING_CERTIFICATE_EXPIRED && not_after && gmtime_r(&not_after, &broken)) {
+		strftime(date, sizeof(date), "%Y-%m-%d", &broken);
+		add(text, " (valid until %s)", date);
+	}
+}
+
 /* What this finding's summary leaves open. */
 static void add_detail(struct text *text, const struct session *session, enum finding finding)
 {
@@ -127,6 +149,8 @@ static void add_detail(struct text *text, const struct session *session, enum fi
 		add_tls_alert(text, "client", flow->client_alert);
 	else if (finding == FINDING_TLS_FALLBACK && session->linked_id)
 		add(text, " (session %s failed)", session_id_text(session->linked_id, id));
+	else
+		add_certificate(text, session, finding);
 }
 
 const char *ecs_sentence(const struct alert *alert, char sentence[ECS_SENTENCE_SIZE])
@@ -285,7 +309,8 @@ static void set_sender(json_t *event, const struct session *session)
 static void set_session(json_t *event, const struct alert *alert)
 {
 	static const char *const taken[] = { "outcome", "unknown_reason", "facts", "findings", "cause", "starttls", "auth",
-					     "linked_session", "blocked", "would_block", "policy", "events_missed" };
+					     "linked_session", "blocked", "would_block", "policy", "events_missed",
+					     "identity" };
 	json_t *session = session_json(alert->session);
 	json_t *fields = json_object();
 

@@ -12,6 +12,7 @@
 
 #include "certificate.h"
 #include "event.h"
+#include "finding.h"
 #include "tls_facts.h"
 #include "witness.h"
 
@@ -80,6 +81,7 @@ struct identity_record {
 	struct own_check check;
 	bool checked_elsewhere; /* the sender has another process for the check, and makes none in its library */
 	enum sender_check resumed_check; /* of the session that this one resumes */
+	enum outcome resumed_outcome;    /* its outcome; OUTCOME_UNKNOWN: not known */
 	uint64_t resumed_id;             /* that session; 0: not known */
 	uint8_t told;                    /* enum identity: the verdict that the kernel was given */
 };

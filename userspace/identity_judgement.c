@@ -103,6 +103,14 @@ static void find_faults(const struct flow_event *event, const struct identity_re
 		find(judgement, FINDING_CERTIFICATE_KEY_WEAK, severity < SEVERITY_WARNING ? severity : SEVERITY_WARNING);
 }
 
+/* Nothing was checked, since an earlier session is resumed, of which it is known what it came to. */
+static bool is_as_before(const struct identity_record *record)
+{
+	return !record->witness.checked && record->resumed_id &&
+	       (record->resumed_outcome == OUTCOME_VERIFIED || record->resumed_outcome == OUTCOME_UNVERIFIED ||
+		record->resumed_outcome == OUTCOME_ENCRYPTED);
+}
+
 /* ---- the outcome of a session that is encrypted ----------------------------------------------------------- */
 
 /* The chain was found good, and the library was given no name: an application's own code may have looked at that. */
@@ -122,6 +130,8 @@ static enum outcome outcome_of(const struct flow_event *event, const struct iden
 {
 	bool went_on = (event->facts & FACT(CLIENT_PROCEEDED)) != 0;
 	bool closed = event->reason == EVENT_CLOSED;
+	if (is_as_before(record) && (went_on || record->resumed_outcome != OUTCOME_UNVERIFIED))
+		return record->resumed_outcome;
 	switch (identity_sender_check(record)) {
 	case SENDER_VERIFIED:
 		return record->check.name_from == NAME_FROM_POLICY && record->check.name_mismatch ? OUTCOME_UNVERIFIED :
@@ -149,13 +159,17 @@ void judge_identity(const struct flow_event *event, const struct tls_summary *tl
 	bool went_on = (event->facts & FACT(CLIENT_PROCEEDED)) != 0;
 	if (established)
 		judgement->outcome = outcome_of(event, record);
+	enum outcome by_sender = judgement->outcome;
+	/* policy has made up for it: nothing left before the agent's own check had said yes */
+	bool by_policy = established && event->enforced && event->require == REQUIRE_VERIFIED && record->told == IDENTITY_VERIFIED;
+	if (by_policy)
+		judgement->outcome = OUTCOME_VERIFIED;
 	/* of a flow in clear, or one whose story is not known, a certificate says nothing */
 	if (judgement->outcome == OUTCOME_CLEARTEXT || judgement->outcome == OUTCOME_UNKNOWN)
 		return;
 	find_faults(event, record, judgement);
-	if (judgement->outcome == OUTCOME_UNVERIFIED && went_on && established &&
-	    identity_sender_check(record) != SENDER_VERIFIED)
-		find(judgement, FINDING_VERIFICATION_SKIPPED, severity_of(event));
+	if (by_sender == OUTCOME_UNVERIFIED && went_on && established && identity_sender_check(record) != SENDER_VERIFIED)
+		find(judgement, FINDING_VERIFICATION_SKIPPED, by_policy ? SEVERITY_INFO : severity_of(event));
 	if (event->require == REQUIRE_NONE)
 		memset(judgement->severity, SEVERITY_INFO, sizeof(judgement->severity));
 }
@@ -191,6 +205,8 @@ static enum identity verdict_of_fault(const struct identity_record *record)
 static enum identity verdict_verified(const struct identity_record *record, const char *policy_name)
 {
 	const struct own_check *own = &record->check;
+	if (is_as_before(record) && record->resumed_outcome == OUTCOME_VERIFIED && !policy_name)
+		return IDENTITY_VERIFIED;
 	switch (identity_sender_check(record)) {
 	case SENDER_VERIFIED:
 		if (!policy_name || (record->witness.named == WITNESS_NAMED_HOST && strcasecmp(record->witness.name, policy_name) == 0))

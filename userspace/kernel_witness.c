@@ -513,7 +513,7 @@ void kernel_witness_close(struct kernel *kernel)
 void kernel_witness_sender(struct kernel *kernel, uint32_t pid)
 {
 	char text[16];
-	if (!kernel->witness || !kernel->witness->state.active || !kernel->witness->has_cookies)
+	if (!kernel->witness || !kernel->witness->state.active)
 		return;
 	snprintf(text, sizeof(text), "%u", pid);
 	consider_process(kernel->witness, text);

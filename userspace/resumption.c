@@ -27,6 +27,7 @@ struct entry {
 	struct key key;
 	uint64_t session_id;
 	enum sender_check check; /* SENDER_UNKNOWN: sessions with this key came to different ends */
+	enum outcome outcome;
 	UT_hash_handle hh;
 };
 
@@ -75,7 +76,7 @@ static void note(struct resumption *resumption, const struct session *session, s
 	enum sender_check check = identity_sender_check(session->identity);
 	struct entry *entry = NULL;
 	HASH_FIND(hh, resumption->entries, &key, sizeof(key), entry);
-	if (entry && key.kind == KEY_PEER && entry->check != check)
+	if (entry && key.kind == KEY_PEER && (entry->check != check || entry->outcome != session->judgement.outcome))
 		check = SENDER_UNKNOWN;
 	if (entry)
 		forget(resumption, entry);
@@ -86,6 +87,7 @@ static void note(struct resumption *resumption, const struct session *session, s
 		return;
 	entry->key = key;
 	entry->check = check;
+	entry->outcome = session->judgement.outcome;
 	entry->session_id = session->id;
 	HASH_ADD(hh, resumption->entries, key, sizeof(entry->key), entry);
 }
@@ -124,5 +126,6 @@ void resumption_look_up(struct resumption *resumption, struct session *session)
 	if (!entry || entry->check == SENDER_UNKNOWN)
 		return;
 	record->resumed_check = entry->check;
+	record->resumed_outcome = entry->outcome;
 	record->resumed_id = entry->session_id;
 }

@@ -112,7 +112,7 @@ static void keep_worse_exposure(struct flow_event *newer, const struct flow_even
 	memcpy(newer->account, older->account, sizeof(newer->account));
 }
 
-static struct identity_record *identity_of(struct session *session)
+struct identity_record *session_identity(struct session *session)
 {
 	if (!session->identity)
 		session->identity = calloc(1, sizeof(*session->identity));
@@ -130,7 +130,7 @@ static void summarize_handshake(struct session *session)
 	const struct tls_facts *facts = handshake_facts(session->handshake);
 	if (session->tls)
 		tls_summarize(facts, session->tls);
-	if (facts->stream[FROM_SERVER].certificates.count && identity_of(session))
+	if (facts->stream[FROM_SERVER].certificates.count && session_identity(session))
 		identity_take_wire(session->identity, &facts->stream[FROM_SERVER].certificates);
 	if (over) {
 		handshake_free(session->handshake);
@@ -144,7 +144,7 @@ struct identity_record *sessions_identity(struct sessions *sessions, uint64_t id
 	if (!*session || is_closed(*session))
 		return NULL;
 	summarize_handshake(*session);
-	return identity_of(*session);
+	return session_identity(*session);
 }
 
 void sessions_take_handshake(struct sessions *sessions, const struct handshake_event *event)

@@ -53,7 +53,9 @@ void sessions_free(struct sessions *sessions);
 /* Finds or makes the event's session and takes the event in. Does not judge. Returns NULL only without memory. */
 struct session *sessions_take(struct sessions *sessions, const struct flow_event *event);
 
-/* The session's record of its server's identity, made where there is none. NULL: the session is not known, or over, or
+/* The session's record of its server's identity, made where there is none. NULL without memory. */
+struct identity_record *session_identity(struct session *session);
+/* The same, by the session's id, with its handshake read as far as it came. NULL: the session is not known, or over, or
  * there is no memory. */
 struct identity_record *sessions_identity(struct sessions *sessions, uint64_t id, struct session **session);
 
