@@ -6,7 +6,7 @@ E2E_ENV := PYTHONDONTWRITEBYTECODE=1 BUILD=$(abspath $(BUILD))
 E2E ?=
 
 .PHONY: e2e
-e2e: all $(BUILD)/fault_server
+e2e: all $(BUILD)/fault_server $(BUILD)/own_verify
 	$(Q)cd tests/e2e && $(E2E_ENV) /usr/bin/python3 -m pytest -p no:cacheprovider -q $(E2E)
 
 $(BUILD)/fault_server: $(FAULT:%=$(BUILD)/tools/%.o)
@@ -17,3 +17,9 @@ $(BUILD)/tools/fault_%.o: tools/fault_%.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+tests: $(BUILD)/own_verify
+$(BUILD)/own_verify: tests/e2e/clients/own_verify.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< -lssl -lcrypto

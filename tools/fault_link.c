@@ -207,6 +207,8 @@ bool link_start_tls(struct link *link)
 	}
 	link->ssl = ssl;
 	record(link->id, "tls", SSL_get_version(ssl), SSL_get_cipher(ssl), strlen(SSL_get_cipher(ssl)));
+	if (SSL_session_reused(ssl))
+		record(link->id, "resumed", NULL, NULL, 0);
 	return true;
 }
 

@@ -46,6 +46,7 @@ static const struct fault {
 	FAULT("after-hello", TEXT, after_hello, "at the ClientHello: silent, close, reset, garbage, plaintext, alert-N"),
 	FAULT("tls-min", TEXT, tls_min, "lowest version: 1.0 1.1 1.2 1.3"),
 	FAULT("tls-max", TEXT, tls_max, "highest version"),
+	FAULT("no-tickets", FLAG, no_tickets, "sessions are resumed from the server's cache, by their id; not by a ticket"),
 	FAULT("groups", TEXT, groups, "OpenSSL list of key exchange groups"),
 	FAULT("ciphers", TEXT, ciphers, "OpenSSL cipher list, up to TLS 1.2"),
 	FAULT("plaintext-on-tls", FLAG, plaintext_on_tls, "greet in clear where TLS is implicit"),

@@ -43,6 +43,7 @@ struct faults {
 	char *after_hello;
 	char *tls_min;
 	char *tls_max;
+	bool no_tickets;
 	char *groups;
 	char *ciphers;
 	bool plaintext_on_tls; /* greet in clear on a listener of implicit TLS */

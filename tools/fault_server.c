@@ -145,11 +145,15 @@ static int version_number(const char *name)
 static void prepare_tls(const char *certificate, const char *key)
 {
 	tls = SSL_CTX_new(TLS_server_method());
-	if (!tls || SSL_CTX_use_certificate_chain_file(tls, certificate) != 1 ||
+	if (!tls)
+		fail("%s", ERR_error_string(ERR_peek_error(), NULL));
+	/* old versions and ciphers and weak certificates are faults that a test may ask for */
+	SSL_CTX_set_security_level(tls, 0);
+	if (SSL_CTX_use_certificate_chain_file(tls, certificate) != 1 ||
 	    SSL_CTX_use_PrivateKey_file(tls, key, SSL_FILETYPE_PEM) != 1)
 		fail("%s, %s: %s", certificate, key, ERR_error_string(ERR_peek_error(), NULL));
-	/* old versions and ciphers are faults that a test may ask for */
-	SSL_CTX_set_security_level(tls, 0);
+	if (faults.no_tickets)
+		SSL_CTX_set_options(tls, SSL_OP_NO_TICKET);
 	if (faults.tls_min && SSL_CTX_set_min_proto_version(tls, version_number(faults.tls_min)) != 1)
 		fail("tls-min");
 	if (faults.tls_max && SSL_CTX_set_max_proto_version(tls, version_number(faults.tls_max)) != 1)

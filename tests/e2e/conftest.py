@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
 
-from harness import TOOLS, agent as agent_module, postfix  # noqa: E402
+from harness import TOOLS, agent as agent_module, exim, opensmtpd, postfix, programs  # noqa: E402
 from harness.fault_server import FaultServer  # noqa: E402
 from harness.lab import ADDRESSES, Lab, sh  # noqa: E402
 
@@ -50,11 +50,11 @@ numbers = itertools.count(1)
 
 @pytest.fixture
 def serve(lab, ca):
-    """serve("strip", "auth=PLAIN") starts a fault-making server for this test."""
+    """serve("strip", "auth=PLAIN", certificate="expired", version="1.2") starts a fault-making server for this test."""
     started = []
 
-    def start(*behaviours, side="server", addresses=None):
-        server = FaultServer(lab, ca, next(numbers), behaviours, side, addresses)
+    def start(*behaviours, **options):
+        server = FaultServer(lab, ca, next(numbers), behaviours, **options)
         started.append(server)
         return server
 
@@ -85,10 +85,31 @@ def server_address(request):
 
 
 @pytest.fixture(scope="session")
-def postfix_sender(lab):
-    made = postfix.sender(lab)
+def postfix_sender(lab, ca):
+    made = postfix.sender(lab, ca)
     yield made
     made.halt()
+
+
+@pytest.fixture(scope="session")
+def exim_sender(lab, ca):
+    made = exim.Exim(lab, ca)
+    yield made
+    made.halt()
+
+
+@pytest.fixture(scope="session")
+def opensmtpd_sender(lab, ca):
+    made = opensmtpd.OpenSmtpd(lab, ca)
+    yield made
+    made.halt()
+
+
+@pytest.fixture(scope="session")
+def nodemailer():
+    missing = programs.fetch_nodemailer()
+    if missing:
+        pytest.skip(f"{missing} is not here")
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from guest_mail import Server, send_mail
 
 CONTROL = "/run/smtpward/vm.sock"
 LOOPBACK = ("127.0.0.1", "::1")
+VERIFIED_ONLY = "127.0.0.2"  # by the policy
 VETH = ("10.9.0.1", "fd00:9::1")  # this side's; the mail comes from the namespace "sender"
 
 
@@ -51,9 +52,10 @@ def expect(condition, *told):
 
 class Agent:
     def __init__(self, mode):
-        rules = [{"to": "127.0.0.0/8", "require": "encrypted"}, {"to": "::1", "require": "encrypted"}]
+        rules = [{"to": "127.0.0.0/8", "require": "encrypted"}, {"to": "::1", "require": "encrypted"},
+                 {"to": VERIFIED_ONLY, "require": "verified", "undecided": "block"}]
         config = {"mode": mode, "control_socket": CONTROL, "syslog": {"enabled": False}, "journal": "off",
-                  "metrics": {"enabled": False}, "policy": {"default": {"require": "encrypted"}, "rules": rules}}
+                  "metrics": {"enabled": False}, "identity": {"trust": "/tls/ca.pem"}, "policy": {"default": {"require": "encrypted"}, "rules": rules}}
         os.makedirs(os.path.dirname(CONTROL), exist_ok=True)
         with open("/run/smtpward.yaml", "w", encoding="ascii") as file:
             json.dump(config, file, indent=1)  # JSON is YAML, too
@@ -97,9 +99,9 @@ def programs_loaded():
 # ---- the checks ------------------------------------------------------------------------------------------------
 
 
-@check("the verifier takes every program")
-def check_verifier():
-    done = subprocess.run(["/verify", "/smtpward.bpf.o"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+@check("the verifier takes every program of {0}")
+def check_verifier(name):
+    done = subprocess.run(["/verify", name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     told = done.stdout.decode(errors="replace")
     if done.returncode == 0:
         print("instructions:", ", ".join(told.split("\n")).strip(", "), flush=True)
@@ -174,8 +176,35 @@ def check_starttls(agent, server, address, namespace):
     seen = send_mail(address, server.port, "login", "large", "starttls", namespace=namespace)
     expect(seen["error"] is None, seen)
     session = agent.session(seen["port"])
-    expect(session["outcome"] == "encrypted" and not session["findings"], session)
+    expect(session["outcome"] == "unverified" and session["findings"] == ["verification-skipped"], session)
     expect(server.saw("AUTH", since=before) and server.saw("QUIT", since=before), server.lines[before:])
+
+
+@check("the witness hears OpenSSL")
+def check_witness(agent):
+    witness = agent.ask("status")["witness"]
+    expect(witness["active"], witness)
+    print("libraries:", [(library["path"], library["readable"]) for library in witness["libraries"]], flush=True)
+
+
+@check("a sender that verifies the server is told from one that does not")
+def check_identity(agent, server):
+    for how, outcome in ((["verified"], "verified"), ([], "unverified")):
+        seen = send_mail("127.0.0.1", server.port, "starttls", *how)
+        expect(seen["error"] is None, seen)
+        session = agent.session(seen["port"])
+        expect(session["outcome"] == outcome, session)
+
+
+@check("block, verified required: who verifies passes; for one that does not, the agent does")
+def check_demand(agent, server):
+    seen = send_mail(VERIFIED_ONLY, server.port, "starttls", "verified")
+    expect(seen["error"] is None and agent.session(seen["port"])["outcome"] == "verified", seen)
+    before = len(server.lines)
+    seen = send_mail(VERIFIED_ONLY, server.port, "starttls")
+    session = agent.session(seen["port"])
+    expect(seen["error"] is None and session["outcome"] == "verified", seen, session)
+    expect(server.saw("MAIL", since=before), server.lines[before:])
 
 
 @check("block, agent killed: {1} to {2}: ETIMEDOUT, and the server never sees it")
@@ -261,11 +290,13 @@ def mptcp_server():
         return None
 
 
-def run_monitor(agent, server, mptcp):
+def run_monitor(agent, server, tls_server, mptcp):
     check_start(agent)
     for address in LOOPBACK:
         check_monitor(agent, server, address)
     check_large(agent, server)
+    check_witness(agent)
+    check_identity(agent, tls_server)
     if mptcp:
         check_mptcp(agent, mptcp)
 
@@ -276,6 +307,7 @@ def run_block(agent, server, tls_server, mptcp):
         check_block(agent, server, "AUTH", address, namespace)
         check_block(agent, server, "MAIL", address, namespace)
         check_starttls(agent, tls_server, address, namespace)
+    check_demand(agent, tls_server)
     if mptcp:
         check_mptcp_block(agent, mptcp)
     check_counters(agent)
@@ -292,7 +324,7 @@ def run_without_agent(agent, server, tls_server):
 def run_scene():
     server, tls_server, mptcp = Server(587), Server(25, starttls=True), mptcp_server()
     agent = Agent("monitor")
-    run_monitor(agent, server, mptcp)
+    run_monitor(agent, server, tls_server, mptcp)
     run_block(agent, server, tls_server, mptcp)
     run_without_agent(agent, server, tls_server)
     agent = Agent("block")
@@ -304,7 +336,7 @@ def run_scene():
 
 def main():
     print("instructions are the verifier's, walked per program", flush=True)
-    if check_verifier():
+    if check_verifier("/smtpward.bpf.o") and check_verifier("/witness.bpf.o"):
         try:
             make_sender()
             run_scene()

@@ -88,9 +88,12 @@ def dialogue(client, how):
     if "starttls" in how:
         say(client, ["STARTTLS"])
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        client = context.wrap_socket(client)
+        if "verified" in how:
+            context.load_verify_locations("/tls/ca.pem")
+        else:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        client = context.wrap_socket(client, server_hostname="server.example")
         say(client, ["EHLO client.test"])
     if "login" in how:
         say(client, [f"AUTH PLAIN {token}"])
@@ -121,7 +124,7 @@ def converse(address, port, how):
 
 
 def send_mail(address, port, *how, namespace=None):
-    """Sends a mail in a process of its own. how: login, starttls, mptcp, large. Returns {"error": name of the errno or
+    """Sends a mail in a process of its own. how: login, starttls, verified, mptcp, large. Returns {"error": name of the errno or
     None, "port": the client's, "reply": the last one}."""
     command = [sys.executable, os.path.abspath(__file__), address, str(port), *how]
     if namespace:

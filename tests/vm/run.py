@@ -33,14 +33,14 @@ def note(how, version, text):
 
 
 def write_root():
-    own = {f"/{name}": f"{BUILD}/{name}" for name in ("smtpwardd", "smtpward", "smtpward.bpf.o")}
+    own = {f"/{name}": f"{BUILD}/{name}" for name in ("smtpwardd", "smtpward", "smtpward.bpf.o", "witness.bpf.o")}
     own["/verify"] = f"{WORK}/verify"
     own[os.path.abspath(f"{BUILD}/smtpward.bpf.o")] = f"{BUILD}/smtpward.bpf.o"  # where the BPF tests look for it
     for program in glob.glob(f"{BUILD}/tests/bpf_*"):
         if os.access(program, os.X_OK) and not os.path.splitext(program)[1]:
             own[f"/tests/{os.path.basename(program)}"] = program
     kernel.run(f"{HERE}/../../tools/test_ca.sh", f"{WORK}/tls")
-    for name in ("server.pem", "server.key"):
+    for name in ("ca.pem", "server.pem", "server.key"):
         own[f"/tls/{name}"] = f"{WORK}/tls/{name}"
     image.write_root(f"{WORK}/root.cpio", HERE, GUEST_PROGRAMS, own)
 

@@ -11,7 +11,7 @@
 #include <bpf/libbpf.h>
 
 #define LOG_SIZE (8 * 1024 * 1024) /* what is taken back on the way counts, or it is ENOSPC */
-#define PROGRAMS_MAX 8
+#define PROGRAMS_MAX 24
 #define LOG_STATISTICS 4 /* BPF_LOG_STATS, include/linux/bpf_verifier.h */
 
 static char logs[PROGRAMS_MAX][LOG_SIZE];

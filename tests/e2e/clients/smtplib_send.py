@@ -12,6 +12,10 @@ def arguments():
     parser.add_argument("host")
     parser.add_argument("port", type=int)
     parser.add_argument("--tls", choices=("none", "may", "must", "implicit", "fallback"), default="none")
+    parser.add_argument("--verify", choices=("chain", "chain+name"))
+    parser.add_argument("--trust", help="file of certificates")
+    parser.add_argument("--name", help="the server's, where it is not host")
+    parser.add_argument("--version", choices=("1.0", "1.1", "1.2", "1.3"), help="the only one that is spoken")
     parser.add_argument("--auth")
     parser.add_argument("--user")
     parser.add_argument("--password")
@@ -20,23 +24,31 @@ def arguments():
     return parser.parse_args()
 
 
-def context():
-    made = ssl.create_default_context()
-    made.check_hostname = False
-    made.verify_mode = ssl.CERT_NONE
+def context(options):
+    made = ssl.create_default_context(cafile=options.trust)
+    made.check_hostname = options.verify == "chain+name"
+    made.verify_mode = ssl.CERT_REQUIRED if options.verify else ssl.CERT_NONE
+    if options.version:
+        made.minimum_version = made.maximum_version = getattr(ssl.TLSVersion, "TLSv" + options.version.replace(".", "_").replace("_0", ""))
+        if options.version < "1.2":
+            made.set_ciphers("DEFAULT:@SECLEVEL=0")
     return made
 
 
 def connect(options):
     if options.tls == "implicit":
-        return smtplib.SMTP_SSL(options.host, options.port, "client.example", timeout=15, context=context())
-    return smtplib.SMTP(options.host, options.port, "client.example", timeout=15)
+        client = smtplib.SMTP_SSL(options.host, options.port, "client.example", timeout=15, context=context(options))
+    else:
+        client = smtplib.SMTP(options.host, options.port, "client.example", timeout=15)
+    # the name that starttls() asks for and checks
+    client._host = options.name or options.host
+    return client
 
 
 def start_tls(client, options):
     client.ehlo_or_helo_if_needed()
     if options.tls in ("must", "fallback") or (options.tls == "may" and client.has_extn("starttls")):
-        client.starttls(context=context())
+        client.starttls(context=context(options))
 
 
 def log_in(client, options):

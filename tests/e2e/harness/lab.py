@@ -13,6 +13,12 @@ ADDRESSES = {
     "client": ("192.0.2.1", "2001:db8::1"),
     "server": ("192.0.2.2", "2001:db8::2"),
 }
+# what the clients' side resolves, and nothing else; one address each, so that a client has no choice
+HOSTS = """127.0.0.1 localhost
+192.0.2.1 client.example
+192.0.2.2 server.example mx.server.example other.example
+2001:db8::2 server6.example
+"""
 
 
 PR_SET_PDEATHSIG = 1
@@ -52,6 +58,7 @@ class Lab:
         self.ns = {side: f"{self.name}-{side}" for side in ADDRESSES}
         self.own_cgroup_mount = None
         self.cgroup = None
+        self.names = None
         self.children = []
 
     def open(self):
@@ -68,6 +75,16 @@ class Lab:
             sh("ip", "-n", ns, "link", "set", "lo", "up")
             sh("ip", "-n", ns, "link", "set", "veth0", "up")
         self._make_cgroup()
+        self._give_names()
+
+    def _give_names(self):
+        """A mount namespace for the clients, where /etc/hosts is HOSTS; a child of this process holds it."""
+        hosts = self.scratch / "hosts"
+        hosts.write_text(HOSTS)
+        self.names = self.start(None, ["unshare", "--mount", "--propagation", "slave", "sh", "-c",
+                                       f"mount --bind {hosts} /etc/hosts && echo ready && exec sleep infinity"],
+                                stdout=subprocess.PIPE, text=True)
+        assert self.names.stdout.readline() == "ready\n", "no names for the clients"
 
     def _make_cgroup(self):
         mount = cgroup2_mount()
@@ -115,7 +132,10 @@ class Lab:
                 procs.write_text("0")
 
         # not `ip netns exec`, which hides /sys/fs/cgroup
-        full = ["nsenter", f"--net=/run/netns/{self.ns[side]}", "--"] if side else []
+        full = ["nsenter", f"--net=/run/netns/{self.ns[side]}"] if side else []
+        if side == "client":
+            full += [f"--mount=/proc/{self.names.pid}/ns/mnt", f"--wdns={os.getcwd()}"]
+        full += ["--"] if side else []
         full += [str(a) for a in argv]
         child = subprocess.Popen(full, preexec_fn=prepare, **options)
         self.children.append(child)

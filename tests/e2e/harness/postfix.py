@@ -2,15 +2,15 @@
 """Real Postfix, as sender or as server, in a root of its own (tools/mta_root.sh)."""
 import json
 import os
-import pathlib
+import re
 import signal
 import subprocess
+import time
 
-from . import BUILD, TOOLS
 from .lab import sh, wait_until
-from .programs import BODY, RECIPIENT, SENDER, SUBJECT
+from .mta_root import MtaRoot
+from .programs import BODY, RECIPIENT, Result, SENDER, SUBJECT
 
-DIRECTORY = BUILD / "mta" / "postfix"
 PACKAGES = ("postfix", "libsasl2-modules")
 
 PREPARE = """
@@ -41,61 +41,34 @@ SERVICES = {
 }
 
 
-class Postfix:
+class Postfix(MtaRoot):
     def __init__(self, lab, side, watched, parameters, services=()):
-        sh(TOOLS / "mta_root.sh", "fetch", DIRECTORY, *PACKAGES)
-        (DIRECTORY / "accounts").write_text("user postfix\ngroup postdrop\n")
-        self.lab, self.side, self.watched = lab, side, watched
-        # the keeper holds the mount namespace; every other command joins it
-        self.keeper = lab.start(side, [TOOLS / "mta_root.sh", "enter", DIRECTORY, "sh", "-c", "echo ready; exec sleep 86400"],
-                                watched=watched, stdout=subprocess.PIPE, text=True)
-        assert self.keeper.stdout.readline() == "ready\n", "no root for Postfix"
-        self.root = pathlib.Path(f"/proc/{self.keeper.pid}/root")
+        super().__init__(lab, side, watched, "postfix", PACKAGES, "user postfix\ngroup postdrop\n")
         self.inside("sh", "-c", PREPARE)
         for port in services:
             entry = [f"{port}/inet={port} inet n - n - - smtpd"] + [f"-o {o}" for o in SERVICES[port]]
             self.inside("postconf", "-M", " ".join(entry))
         self.set({**COMMON, **parameters})
         self.master = None
+        self.defaults = {}  # what configure() sets where the test does not
 
     def listen(self):
         self.clear_log()
         self.master = self.start("postfix", "start-fg", stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
         wait_until(lambda: "daemon started" in self.log(), "Postfix started")
 
-    def _join(self, argv):
-        return ["nsenter", f"--mount=/proc/{self.keeper.pid}/ns/mnt", f"--root=/proc/{self.keeper.pid}/root", "--", *argv]
-
-    def start(self, *argv, **options):
-        return self.lab.start(self.side, self._join(argv), watched=self.watched, **options)
-
-    def inside(self, *argv, stdin=""):
-        child = self.start(*argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        output, _ = child.communicate(stdin.encode(), timeout=30)
-        assert child.returncode == 0, f"{argv}: {output.decode()}"
-        return output.decode()
-
-    def put(self, path, text, mode=0o644):
-        target = self.root / path.lstrip("/")
-        target.write_text(text)
-        target.chmod(mode)
-
     def set(self, parameters):
         self.inside("postconf", "-e", *(f"{key}={value}" for key, value in parameters.items()))
+        # every program of Postfix sleeps over a file changed within the last second
+        past = time.time() - 60
+        os.utime(self.root / "etc/postfix/main.cf", (past, past))
 
     def configure(self, **parameters):
         """Sets parameters and empties queue and log: a clean start for one test."""
-        self.set(parameters)
+        self.set({**self.defaults, **parameters})
         self.inside("postsuper", "-d", "ALL")
         self.inside("postfix", "reload")
         self.clear_log()
-
-    def clear_log(self):
-        (self.root / "var/log/mail.log").write_text("")
-
-    def log(self):
-        path = self.root / "var/log/mail.log"
-        return path.read_text() if path.exists() else ""
 
     def submit(self, body=BODY):
         self.inside("sendmail", "-f", SENDER, RECIPIENT,
@@ -110,12 +83,18 @@ class Postfix:
 
     def wait_status(self, status, timeout=40):
         """Waits for a delivery attempt to end: "sent", "deferred", "bounced". Returns its log line."""
-        def find():
-            return next((line for line in self.log().splitlines() if f"status={status}" in line), None)
-        try:
-            return wait_until(find, f"Postfix says status={status}", timeout)
-        except AssertionError as error:
-            raise AssertionError(f"{error}; its log:\n{self.log()}") from None
+        return self.wait_log(re.compile(f"^.*status={status}.*$", re.M), timeout).group()
+
+    def deliver(self, level, nexthop="[server.example]:25", **parameters):
+        """Submits one message at that TLS security level. The word is Postfix's own: "Untrusted", "Trusted", "Verified",
+        "Anonymous", or why there was no TLS session that it would use."""
+        self.configure(relayhost=nexthop, smtp_tls_security_level=level, **parameters)
+        began = time.monotonic()
+        self.submit()
+        status = self.wait_log(re.compile(r"^.*status=(\w+) \((.*)\)$", re.M))
+        established = re.findall(r"(\w+) TLS connection established to", self.log())
+        return Result(0 if status[1] == "sent" else 1, self.log(), time.monotonic() - began,
+                      established[-1] if established and status[1] == "sent" else status[2])
 
     def stop(self):
         """Ends the daemon; the root stays."""
@@ -126,19 +105,25 @@ class Postfix:
     def halt(self):
         if self.master and self.master.poll() is None:
             self.stop()
-        self.keeper.kill()
-        self.keeper.wait()
-        self.keeper.stdout.close()
+        super().halt()
 
 
-def sender(lab):
+# what a test may have set, back to Postfix's own
+NO_TLS_POLICY = {"smtp_tls_CAfile": "", "smtp_tls_verify_cert_match": "hostname", "smtp_tls_secure_cert_match": "nexthop, dot-nexthop",
+                 "smtp_tls_fingerprint_cert_match": "", "smtp_tls_fingerprint_digest": "sha256", "smtp_tls_connection_reuse": "no"}
+
+
+def sender(lab, ca):
     made = Postfix(lab, "client", True, {
         "myhostname": "client.example", "mydestination": "", "inet_interfaces": "loopback-only",
         "relayhost": "[192.0.2.2]:25", "disable_dns_lookups": "yes", "inet_protocols": "all",
         "smtp_tls_security_level": "may", "smtp_tls_loglevel": "1", "smtp_connection_cache_on_demand": "no",
         "smtp_helo_timeout": "10s", "smtp_starttls_timeout": "10s", "smtp_mail_timeout": "10s",
     })
+    made.put("/etc/postfix/ca.pem", (ca / "ca.pem").read_text())
+    made.inside("postconf", "-M", "tlsproxy/unix=tlsproxy unix - - n - 0 tlsproxy")  # Debian ships it switched off
     made.inside("postconf", "-MX", "smtp/inet")  # it sends only; the port is free for other servers
+    made.defaults = NO_TLS_POLICY
     made.listen()
     return made
 

@@ -2,11 +2,13 @@
 """Real mail programs as clients, behind one function each with the same arguments."""
 import dataclasses
 import json
+import re
+import shutil
 import subprocess
 import sys
 import time
 
-from . import CLIENTS
+from . import BUILD, CLIENTS
 
 USER = "alice@example.org"
 PASSWORD = "Correct-Horse-42-battery"
@@ -24,10 +26,16 @@ class Result:
     code: int
     output: str
     seconds: float
+    word: str = ""  # what the client itself says of the server's certificate, where it says something
 
     @property
     def delivered(self):
         return self.code == 0
+
+    def with_word(self, pattern):
+        """The word is the last line that the pattern is found in."""
+        found = [line.strip() for line in self.output.splitlines() if re.search(pattern, line)]
+        return dataclasses.replace(self, word=found[-1] if found else "")
 
 
 def run(lab, argv, stdin=None, timeout=40, **where):
@@ -47,46 +55,120 @@ def bracket(host):
     return f"[{host}]" if ":" in host else host
 
 
+# The arguments that all have:
 # tls: None (in clear), "may" (where offered), "must", "implicit" (TLS from the first byte)
+# verify: None (every certificate will do), "chain", "chain+name"; trust: the file of authorities then
+# name: the server's name, where it is not host
 
 
-def swaks(lab, host, port=25, tls=None, auth=None, user=USER, password=PASSWORD, extra=(), **where):
+def refuse(what, program):
+    raise ValueError(f"{program} has no {what}")
+
+
+def swaks(lab, host, port=25, tls=None, auth=None, user=USER, password=PASSWORD, extra=(), verify=None, trust=None, **where):
     argv = ["swaks", "--server", host, "--port", port, "--helo", "client.example", "--from", SENDER, "--to", RECIPIENT,
             "--header", f"Subject: {SUBJECT}", "--body", BODY, "--timeout", "15s"]
     argv += {None: [], "may": ["--tls-optional"], "must": ["-tls"], "implicit": ["--tlsc"]}[tls]
+    # this version has no check of the name
+    argv += {None: [], "chain": ["--tls-verify", "--tls-ca-path", trust]}[verify]
     if auth:
         argv += ["--auth", auth, "--auth-user", user, "--auth-password", password]
-    return run(lab, argv + list(extra), **where)
+    return run(lab, argv + list(extra), **where).with_word("TLS startup failed|TLS peer|TLS started")
 
 
-def smtplib(lab, host, port=25, tls=None, auth=None, user=USER, password=PASSWORD, extra=(), **where):
+def smtplib(lab, host, port=25, tls=None, auth=None, user=USER, password=PASSWORD, extra=(), verify=None, trust=None, name=None,
+            **where):
     argv = [PYTHON, CLIENTS / "smtplib_send.py", host, port, "--tls", tls or "none", "--from", SENDER, "--to", RECIPIENT]
+    if verify:
+        argv += ["--verify", verify, "--trust", trust]
+    if name:
+        argv += ["--name", name]
     if auth:
         argv += ["--auth", auth, "--user", user, "--password", password]
-    return run(lab, argv + list(extra), stdin=MESSAGE, **where)
+    return run(lab, argv + list(extra), stdin=MESSAGE, **where).with_word("Error")
 
 
-def msmtp(lab, host, port=25, tls=None, auth=None, user=USER, password=PASSWORD, extra=(), **where):
+def msmtp(lab, host, port=25, tls=None, auth=None, user=USER, password=PASSWORD, extra=(), verify=None, trust=None, **where):
     if tls == "may":
-        raise ValueError("msmtp has no opportunistic TLS")
+        refuse("opportunistic TLS", "msmtp")
     argv = ["msmtp", "--file=/dev/null", f"--host={host}", f"--port={port}", f"--from={SENDER}", "--domain=client.example",
-            "--timeout=15", "--tls-certcheck=off"]
+            "--timeout=15"]
     argv += {None: ["--tls=off"], "must": ["--tls=on"], "implicit": ["--tls=on", "--tls-starttls=off"]}[tls]
+    argv += {None: ["--tls-certcheck=off"], "chain+name": ["--tls-certcheck=on", f"--tls-trust-file={trust}"]}[verify]
     if auth:
         argv += [f"--auth={auth.lower()}", f"--user={user}", f"--passwordeval=echo {password}"]
     else:
         argv += ["--auth=off"]
-    return run(lab, argv + list(extra) + [RECIPIENT], stdin=MESSAGE, **where)
+    return run(lab, argv + list(extra) + [RECIPIENT], stdin=MESSAGE, **where).with_word("TLS ")
 
 
-def curl(lab, host, port=25, tls=None, auth=None, user=USER, password=PASSWORD, extra=(), **where):
+def curl(lab, host, port=25, tls=None, auth=None, user=USER, password=PASSWORD, extra=(), verify=None, trust=None, **where):
     scheme = "smtps" if tls == "implicit" else "smtp"
-    argv = ["curl", "--silent", "--show-error", "--insecure", "--max-time", "20", "--url", f"{scheme}://{bracket(host)}:{port}/client.example",
+    argv = ["curl", "--silent", "--show-error", "--max-time", "20", "--url", f"{scheme}://{bracket(host)}:{port}/client.example",
             "--mail-from", SENDER, "--mail-rcpt", RECIPIENT, "--upload-file", "-"]
     argv += {None: [], "may": ["--ssl"], "must": ["--ssl-reqd"], "implicit": []}[tls]
+    argv += {None: ["--insecure"], "chain+name": ["--cacert", trust, "--verbose"]}[verify]
     if auth:
         argv += ["--user", f"{user}:{password}", "--login-options", f"AUTH={auth}"]
-    return run(lab, argv + list(extra), stdin=MESSAGE, **where)
+    return run(lab, argv + list(extra), stdin=MESSAGE, **where).with_word(r"SSL certificate verify|^curl: ")
+
+
+def s_client(lab, host, port=25, tls="must", extra=(), verify=None, trust=None, name=None, **where):
+    """Delivered: openssl went on after the handshake, and the server took the mail."""
+    argv = ["openssl", "s_client", "-crlf", "-ign_eof", "-connect", f"{bracket(host)}:{port}", "-servername", name or host]
+    argv += {"must": ["-starttls", "smtp"], "implicit": []}[tls]
+    if verify:
+        argv += ["-CAfile", trust, "-verify_return_error"]
+    if verify == "chain+name":
+        argv += ["-verify_hostname", name or host]
+    dialogue = f"EHLO client.example\nMAIL FROM:<{SENDER}>\nRCPT TO:<{RECIPIENT}>\nDATA\n" + MESSAGE.replace("\r", "") + ".\nQUIT\n"
+    result = run(lab, argv + list(extra), stdin=dialogue, **where)
+    taken = re.search(r"^221 ", result.output, re.M)
+    return dataclasses.replace(result, code=0 if taken else result.code or 1).with_word("Verify return code|Verification error|verify error")
+
+
+def scripted(interpreter, script, words):
+    """A client of ours in another language: HOST PORT must|implicit none|chain+name TRUST FROM TO < MESSAGE."""
+    def send(lab, host, port=25, tls="must", verify=None, trust=None, **where):
+        argv = [*interpreter, CLIENTS / script, host, port, tls, verify or "none", trust, SENDER, RECIPIENT]
+        return run(lab, argv, stdin=MESSAGE, **where).with_word(words)
+    return send
+
+
+net_smtp_ruby = scripted(["ruby"], "net_smtp.rb", "Error")
+net_smtp_perl = scripted(["perl"], "net_smtp.pl", "no TLS|no connection")
+
+NODE_MODULES = BUILD / "nodemailer" / "node_modules"
+
+
+def fetch_nodemailer():
+    """Returns what is missing for nodemailer, or None."""
+    for program in ("node", "npm"):
+        if not shutil.which(program):
+            return program
+    if not NODE_MODULES.exists():
+        fetched = subprocess.run(["npm", "install", "--prefix", NODE_MODULES.parent, "--no-audit", "--no-fund", "--ignore-scripts",
+                                  "nodemailer@6"], capture_output=True, text=True)
+        assert fetched.returncode == 0, fetched.stderr
+    return None
+
+
+nodemailer = scripted(["env", f"NODE_PATH={NODE_MODULES}", "node"], "nodemailer_send.js", "^E[A-Z]+ |certificate")
+
+
+def own_verify(lab, host, port=25, name="server.example", **where):
+    """Replaces OpenSSL's check by one that takes every certificate; host is an address."""
+    return run(lab, [BUILD / "own_verify", host, port, name, SENDER, RECIPIENT], stdin=MESSAGE, **where).with_word("SSL_get_verify_result")
+
+
+def many_at_once(lab, how, targets, trust, **where):
+    """how: "asyncio" or "threads"; targets: (host, port, verify) each. Result.report: for each None or the error's text."""
+    told = [{"host": host, "port": port, "verify": verify, "trust": str(trust), "from": SENDER, "to": RECIPIENT, "message": MESSAGE}
+            for host, port, verify in targets]
+    result = run(lab, [PYTHON, CLIENTS / "many_at_once.py", how, json.dumps(told)], **where)
+    assert result.code == 0, result.output
+    result.report = json.loads(result.output.splitlines()[-1])
+    return result
 
 
 def raw(lab, host, port, steps, **where):

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""What waits for a verdict on the server, who gives it, and what becomes of it where nobody does."""
+import signal
+import time
+
+import pytest
+
+from harness import programs
+from harness.agent import expect
+from harness.programs import BODY
+
+HEARTBEAT = 3  # seconds; an agent that was silent for longer is none
+
+
+@pytest.fixture
+def watch_demanding(watch):
+    """The agent in block mode, where every server has to be verified."""
+    def start(undecided="block", **identity):
+        return watch(mode="block", identity={"witness": True, **identity},
+                     policy={"rules": [{"to": "any", "require": "verified", "undecided": undecided}]})
+    return start
+
+
+def strict(lab, ca):
+    """Its library checks chain and name."""
+    return programs.smtplib(lab, "server.example", tls="must", verify="chain+name", trust=ca / "ca.pem")
+
+
+def unheard(lab):
+    """It has put a check of its own in the library's place: only the agent's own check can tell."""
+    return programs.own_verify(lab, "192.0.2.2", name="server.example")
+
+
+def test_kernel_alone(lab, ca, serve, watch_demanding):
+    """The agent stands still; the library's word is enough, and a failed check is none."""
+    server = serve(certificate="good")
+    agent = watch_demanding()
+    agent.signal(signal.SIGSTOP)
+    time.sleep(HEARTBEAT + 1)
+    assert strict(lab, ca).delivered
+    assert BODY.encode() in server.received("tls")
+    agent.signal(signal.SIGCONT)
+    expect(agent.session(), "verified", absent={"held"})
+
+
+def test_agent_decides(lab, serve, watch_demanding):
+    server = serve(certificate="good")
+    agent = watch_demanding()
+    assert unheard(lab).delivered
+    assert BODY.encode() in server.received("tls")
+    session = agent.session()
+    expect(session, "verified", identity__sender_check="unknown")
+    holds = agent.ask("status")["holds"]
+    assert holds["sessions"] == ("held" in session["facts"]) and holds["release_failed"] == 0, holds
+    assert "smtpward_hold_seconds_count" in agent.metrics()
+
+
+@pytest.mark.parametrize("undecided", ["pass", "block"])
+def test_no_agent(lab, serve, watch_demanding, undecided):
+    """Nothing waits for an agent that gives no sign of life."""
+    server = serve(certificate="good")
+    agent = watch_demanding(undecided)
+    agent.signal(signal.SIGSTOP)
+    time.sleep(HEARTBEAT + 1)
+    result = unheard(lab)
+    assert result.delivered == (undecided == "pass"), result.output
+    assert (server.received("tls") != b"") == (undecided == "pass")
+    agent.signal(signal.SIGCONT)
+    expect(agent.session(), "blocked" if undecided == "block" else "encrypted", absent={"held"})
+
+
+@pytest.mark.parametrize("undecided", ["pass", "block"])
+def test_limit(lab, serve, watch_demanding, undecided):
+    """The agent has just stopped: what waits for it does so for a second, and no longer."""
+    server = serve(certificate="good")
+    agent = watch_demanding(undecided, hold="1s")
+    time.sleep(1)
+    agent.signal(signal.SIGSTOP)
+    result = unheard(lab)
+    assert result.delivered == (undecided == "pass"), result.output
+    assert (server.received("tls") != b"") == (undecided == "pass")
+    agent.signal(signal.SIGCONT)
+    session = agent.session()
+    expect(session, "blocked" if undecided == "block" else "encrypted", facts={"held"})
+    assert undecided == "block" or session["held_ms"] >= 1000, session
+
+
+def test_killed(lab, ca, serve, watch_demanding):
+    """The probes die with the agent, the demand does not; the next agent's probes are heard again."""
+    server = serve(certificate="good")
+    agent = watch_demanding("block")
+    agent.signal(signal.SIGKILL)
+    agent.process.wait()
+    time.sleep(HEARTBEAT + 1)
+    assert not strict(lab, ca).delivered
+    assert server.received("tls") == b""
+    agent.start()
+    assert strict(lab, ca).delivered
+    assert BODY.encode() in server.received("tls")
+
+
+def test_switched_off(lab, ca, serve, watch):
+    """Without the witness, the wire: up to TLS 1.2 the certificates are in clear, and the agent checks them."""
+    server = serve(certificate="good", version="1.2")
+    agent = watch(mode="block", policy={"rules": [{"to": "any", "require": "verified", "undecided": "block"}]})
+    assert strict(lab, ca).delivered
+    assert BODY.encode() in server.received("tls")
+    expect(agent.session(), "verified", facts={"held"}, identity__witness=None, identity__certificate__from="wire")
+    assert agent.ask("status")["witness"]["enabled"] is False
