@@ -263,6 +263,13 @@ uint64_t lab_counter(enum counter_id id)
 	return sum;
 }
 
+int lab_map(const char *name)
+{
+	int fd = bpf_object__find_map_fd_by_name(object, name);
+	assert_true(fd >= 0);
+	return fd;
+}
+
 bool lab_has_storage(int fd)
 {
 	struct bpf_map *map = bpf_object__find_map_by_name(object, "flows");
