@@ -141,7 +141,7 @@ static void count_closed(struct agent *agent, const struct session *session)
 		agent->counts.held++;
 	if (last->held_ns)
 		durations_add(&agent->held, last->held_ns);
-	if (facts_tls_established(last->facts)) {
+	if (last->facts & FACT(SERVER_HELLO)) {
 		if (session->identity && session->identity->witness.library)
 			agent->counts.witnessed++;
 		else

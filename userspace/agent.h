@@ -32,7 +32,7 @@ struct agent_counts {
 	uint64_t findings[32]; /* by enum finding, once for each session */
 	uint64_t auth_clear[3]; /* sessions with a credential in clear, by enum exposure */
 	uint64_t would_block;
-	uint64_t witnessed;     /* closed sessions with TLS whose sender's library was heard */
+	uint64_t witnessed;     /* closed sessions with a TLS handshake whose sender's library was heard */
 	uint64_t not_witnessed; /* ... was not */
 	uint64_t held;          /* sessions whose application data waited for a verdict */
 	uint64_t released, release_failed; /* sockets pushed once the verdict was there; TCP's timer has to do it */

@@ -336,6 +336,19 @@ static int run(struct agent *agent, bool foreground)
 	return result;
 }
 
+/* The configuration is read; what it names is looked at, too, as far as nothing is changed by that. */
+static int test(struct agent *agent)
+{
+	char error[512];
+	struct identity_checker *checker = identity_checker_new(agent->config->identity.trust, error, sizeof(error));
+	int result = checker || !agent->config->identity.trust ? EX_OK : complain(error);
+	if (result == EX_OK)
+		printf("%s: ok\n", agent->config_path ? agent->config_path : "configuration");
+	identity_checker_free(checker);
+	config_free(agent->config);
+	return result;
+}
+
 int main(int argc, char **argv)
 {
 	struct options options = { 0 };
@@ -348,10 +361,7 @@ int main(int argc, char **argv)
 	agent.config = config_load(options.config_path, error, sizeof(error));
 	if (!agent.config)
 		return complain(error);
-	if (options.test) {
-		printf("%s: ok\n", options.config_path ? options.config_path : "configuration");
-		config_free(agent.config);
-		return EX_OK;
-	}
+	if (options.test)
+		return test(&agent);
 	return run(&agent, options.foreground);
 }

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """What waits for a verdict on the server, who gives it, and what becomes of it where nobody does."""
 import signal
+import subprocess
 import time
 
 import pytest
 
-from harness import programs
+from harness import BUILD, programs
 from harness.agent import expect
 from harness.programs import BODY
 
@@ -107,3 +108,11 @@ def test_switched_off(lab, ca, serve, watch):
     assert BODY.encode() in server.received("tls")
     expect(agent.session(), "verified", facts={"held"}, identity__witness=None, identity__certificate__from="wire")
     assert agent.ask("status")["witness"]["enabled"] is False
+
+
+def test_authorities_are_looked_at(tmp_path):
+    """smtpwardd -t finds a file of authorities that cannot be used."""
+    config = tmp_path / "smtpward.yaml"
+    config.write_text("identity:\n  trust: /nonexistent.pem\n")
+    told = subprocess.run([BUILD / "smtpwardd", "-t", "-c", config], capture_output=True, text=True)
+    assert told.returncode == 78 and "/nonexistent.pem" in told.stderr, told
