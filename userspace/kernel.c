@@ -222,7 +222,6 @@ struct kernel *kernel_open(const struct config *config, struct kernel_problem *p
 		goto failed;
 	kernel_heartbeat(kernel);
 	forget_senders(kernel);
-	kernel_witness_open(kernel, config);
 	if (!attach(kernel, problem))
 		goto failed;
 	int error = kernel_set_mode(kernel, config->mode);
@@ -230,6 +229,7 @@ struct kernel *kernel_open(const struct config *config, struct kernel_problem *p
 		say(problem, EX_OSERR, "the hooks cannot be pinned at %s: %s", kernel->pin_path, strerror(-error));
 		goto failed;
 	}
+	kernel_witness_open(kernel, config); /* last: it looks at many files, and what blocks in clear is at work already */
 	return kernel;
 failed:
 	kernel_close(kernel, false);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <link.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,10 +85,27 @@ static const struct {
 	{ LIBRARY_GNUTLS_CHECK_HOSTNAME2, true, "gnutls_hostname_return" },
 };
 
-static void detach(struct watched_file *file)
+static void *destroy_link(void *link)
 {
-	for (unsigned i = 0; i < file->link_count; i++)
-		bpf_link__destroy(file->links[i]);
+	bpf_link__destroy(link);
+	return NULL;
+}
+
+/*
+ * Closing a uprobe's link takes the kernel some tenths of a second, in which the agent may not stand still; in a thread for
+ * each they take no longer together. The threads that are to be waited for are added to threads, if it is not NULL.
+ */
+static void detach(struct watched_file *file, pthread_t *threads, unsigned *count)
+{
+	for (unsigned i = 0; i < file->link_count; i++) {
+		pthread_t thread;
+		if (pthread_create(&thread, NULL, destroy_link, file->links[i]))
+			bpf_link__destroy(file->links[i]);
+		else if (threads)
+			threads[(*count)++] = thread;
+		else
+			pthread_detach(thread);
+	}
 	memset(file, 0, sizeof(*file));
 }
 
@@ -282,7 +300,7 @@ static void consider(struct kernel_witness *witness, int fd, const char *name, b
 	int error = slot >= 0 ? attach(witness, (unsigned)slot, fd, &library) : -ENOENT;
 	if (error) {
 		if (slot >= 0)
-			detach(&witness->files[slot]);
+			detach(&witness->files[slot], NULL, NULL);
 		witness->state.failed += error != -ENOENT;
 		witness->strangers[witness->strangers_next++ % STRANGERS_MAX] = identity;
 		return;
@@ -501,8 +519,12 @@ void kernel_witness_close(struct kernel *kernel)
 	struct kernel_witness *witness = kernel->witness;
 	if (!witness)
 		return;
+	pthread_t threads[WITNESS_LIBRARIES_MAX * PROBES_MAX];
+	unsigned count = 0;
 	for (unsigned i = 0; i < WITNESS_LIBRARIES_MAX; i++)
-		detach(&witness->files[i]);
+		detach(&witness->files[i], threads, &count);
+	for (unsigned i = 0; i < count; i++)
+		pthread_join(threads[i], NULL);
 	witness_bpf__destroy(witness->bpf);
 	free(witness);
 	kernel->witness = NULL;
@@ -533,7 +555,7 @@ void kernel_witness_tidy(struct kernel *kernel)
 		return;
 	for (unsigned i = 0; i < WITNESS_LIBRARIES_MAX; i++) {
 		if (witness->files[i].link_count && !witness->files[i].lasting && !witness->files[i].mapped)
-			detach(&witness->files[i]);
+			detach(&witness->files[i], NULL, NULL);
 	}
 }
 

@@ -51,8 +51,9 @@ async def finish(target, reader, writer):
     reader._transport = protocol._transport = transport
     protocol._over_ssl = True
     writer = asyncio.StreamWriter(transport, protocol, reader, loop)
-    for line, code in (("EHLO client.example", b"250"), (f"MAIL FROM:<{target['from']}>", b"250"), (f"RCPT TO:<{target['to']}>", b"250"),
-                       ("DATA", b"354"), (target["message"] + "\r\n.", b"250"), ("QUIT", b"221")):
+    for line, code in (("EHLO client.example", b"250"), (f"MAIL FROM:<{target['from']}>", b"250"),
+                       (f"RCPT TO:<{target['to']}>", b"250"), ("DATA", b"354"), (target["message"] + "\r\n.", b"250"),
+                       ("QUIT", b"221")):
         writer.write(line.encode() + b"\r\n")
         await read_reply(reader, code)
     writer.close()

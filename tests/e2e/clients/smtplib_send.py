@@ -29,7 +29,8 @@ def context(options):
     made.check_hostname = options.verify == "chain+name"
     made.verify_mode = ssl.CERT_REQUIRED if options.verify else ssl.CERT_NONE
     if options.version:
-        made.minimum_version = made.maximum_version = getattr(ssl.TLSVersion, "TLSv" + options.version.replace(".", "_").replace("_0", ""))
+        version = getattr(ssl.TLSVersion, {"1.0": "TLSv1"}.get(options.version, "TLSv" + options.version.replace(".", "_")))
+        made.minimum_version = made.maximum_version = version
         if options.version < "1.2":
             made.set_ciphers("DEFAULT:@SECLEVEL=0")
     return made

@@ -64,4 +64,5 @@ class Exim(MtaRoot):
         sent = re.search(r"^.* => .*$", log, re.M)
         verified = re.search(r"CV=\w+", sent[0]) if sent else None
         refusal = re.findall(r"^.*(?:TLS session|TLS error|verif).*$", log, re.M)
-        return Result(0 if sent else 1, log, time.monotonic() - began, verified[0] if verified else refusal[-1] if refusal else "")
+        word = verified[0] if verified else refusal[-1] if refusal else ""
+        return Result(0 if sent else 1, log, time.monotonic() - began, word)

@@ -23,7 +23,8 @@ class FaultServer:
                  version=None):
         """certificate: a name of tools/test_ca.sh; version: the only version of TLS that is spoken ("1.0" to "1.3")."""
         self.log = lab.scratch / f"fault-{number}.jsonl"
-        argv = [BUILD / "fault_server", "--cert", ca / f"{certificate}.pem", "--key", ca / f"{certificate}.key", "--log", self.log]
+        argv = [BUILD / "fault_server", "--log", self.log, "--cert", ca / f"{certificate}.pem",
+                "--key", ca / f"{certificate}.key"]
         argv += listen_options(addresses or ADDRESSES[side], ports)
         if version:
             behaviours = (*behaviours, f"tls-min={version}", f"tls-max={version}")

@@ -47,7 +47,8 @@ class OpenSmtpd(MtaRoot):
         began = time.monotonic()
         self.inside("sendmail", "-f", SENDER, RECIPIENT, stdin=MESSAGE.replace("\r", ""))
         # after an error the route is given up only some ten seconds later
-        end = self.wait_log(re.compile(r' mta (?:delivery .*result="(?P<result>\w+)" stat="(?P<why>.*)"|error reason=(?P<error>.*))$', re.M))
+        end = self.wait_log(re.compile(
+            r' mta (?:delivery .*result="(?P<result>\w+)" stat="(?P<why>.*)"|error reason=(?P<error>.*))$', re.M))
         self.stop()  # the connection would be kept open for ten seconds
         check = re.findall(r'server-cert-check result="(\w+)"', self.log())
         delivered = end["result"] == "Ok"

@@ -109,8 +109,14 @@ class Postfix(MtaRoot):
 
 
 # what a test may have set, back to Postfix's own
-NO_TLS_POLICY = {"smtp_tls_CAfile": "", "smtp_tls_verify_cert_match": "hostname", "smtp_tls_secure_cert_match": "nexthop, dot-nexthop",
-                 "smtp_tls_fingerprint_cert_match": "", "smtp_tls_fingerprint_digest": "sha256", "smtp_tls_connection_reuse": "no"}
+NO_TLS_POLICY = {
+    "smtp_tls_CAfile": "",
+    "smtp_tls_verify_cert_match": "hostname",
+    "smtp_tls_secure_cert_match": "nexthop, dot-nexthop",
+    "smtp_tls_fingerprint_cert_match": "",
+    "smtp_tls_fingerprint_digest": "sha256",
+    "smtp_tls_connection_reuse": "no",
+}
 
 
 def sender(lab, ca):

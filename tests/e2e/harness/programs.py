@@ -121,10 +121,12 @@ def s_client(lab, host, port=25, tls="must", extra=(), verify=None, trust=None, 
         argv += ["-CAfile", trust, "-verify_return_error"]
     if verify == "chain+name":
         argv += ["-verify_hostname", name or host]
-    dialogue = f"EHLO client.example\nMAIL FROM:<{SENDER}>\nRCPT TO:<{RECIPIENT}>\nDATA\n" + MESSAGE.replace("\r", "") + ".\nQUIT\n"
+    envelope = f"EHLO client.example\nMAIL FROM:<{SENDER}>\nRCPT TO:<{RECIPIENT}>\nDATA\n"
+    dialogue = envelope + MESSAGE.replace("\r", "") + ".\nQUIT\n"
     result = run(lab, argv + list(extra), stdin=dialogue, **where)
     taken = re.search(r"^221 ", result.output, re.M)
-    return dataclasses.replace(result, code=0 if taken else result.code or 1).with_word("Verify return code|Verification error|verify error")
+    result.code = 0 if taken else result.code or 1
+    return result.with_word("Verify return code|Verification error|verify error")
 
 
 def scripted(interpreter, script, words):
@@ -147,8 +149,8 @@ def fetch_nodemailer():
         if not shutil.which(program):
             return program
     if not NODE_MODULES.exists():
-        fetched = subprocess.run(["npm", "install", "--prefix", NODE_MODULES.parent, "--no-audit", "--no-fund", "--ignore-scripts",
-                                  "nodemailer@6"], capture_output=True, text=True)
+        fetched = subprocess.run(["npm", "install", "--prefix", NODE_MODULES.parent, "--no-audit", "--no-fund",
+                                  "--ignore-scripts", "nodemailer@6"], capture_output=True, text=True)
         assert fetched.returncode == 0, fetched.stderr
     return None
 
@@ -158,13 +160,14 @@ nodemailer = scripted(["env", f"NODE_PATH={NODE_MODULES}", "node"], "nodemailer_
 
 def own_verify(lab, host, port=25, name="server.example", **where):
     """Replaces OpenSSL's check by one that takes every certificate; host is an address."""
-    return run(lab, [BUILD / "own_verify", host, port, name, SENDER, RECIPIENT], stdin=MESSAGE, **where).with_word("SSL_get_verify_result")
+    argv = [BUILD / "own_verify", host, port, name, SENDER, RECIPIENT]
+    return run(lab, argv, stdin=MESSAGE, **where).with_word("SSL_get_verify_result")
 
 
 def many_at_once(lab, how, targets, trust, **where):
     """how: "asyncio" or "threads"; targets: (host, port, verify) each. Result.report: for each None or the error's text."""
-    told = [{"host": host, "port": port, "verify": verify, "trust": str(trust), "from": SENDER, "to": RECIPIENT, "message": MESSAGE}
-            for host, port, verify in targets]
+    mail = {"trust": str(trust), "from": SENDER, "to": RECIPIENT, "message": MESSAGE}
+    told = [{"host": host, "port": port, "verify": verify, **mail} for host, port, verify in targets]
     result = run(lab, [PYTHON, CLIENTS / "many_at_once.py", how, json.dumps(told)], **where)
     assert result.code == 0, result.output
     result.report = json.loads(result.output.splitlines()[-1])

@@ -6,17 +6,16 @@ the programs themselves and for those of what the agent says of them.
 A sender is a function of a Bench that returns a programs.Result.
 """
 import dataclasses
-import subprocess
 import typing
 
 from . import programs
+from .lab import sh
 
 HOST = "server.example"
 
 
 def fingerprint(certificate):
-    told = subprocess.run(["openssl", "x509", "-in", certificate, "-noout", "-fingerprint", "-sha256"], check=True, capture_output=True,
-                          text=True)
+    told = sh("openssl", "x509", "-in", certificate, "-noout", "-fingerprint", "-sha256")
     return told.stdout.strip().split("=")[1]
 
 
@@ -51,7 +50,8 @@ def own_verify(bench):
 
 def postfix(level, nexthop="[server.example]:25", **parameters):
     def send(bench):
-        given = {key: value.format(fingerprint=fingerprint(bench.ca / f"{bench.certificate}.pem")) for key, value in parameters.items()}
+        pin = fingerprint(bench.ca / f"{bench.certificate}.pem")
+        given = {key: value.format(fingerprint=pin) for key, value in parameters.items()}
         return bench.fixture("postfix_sender").deliver(level, nexthop, **{"smtp_tls_CAfile": "/etc/postfix/ca.pem", **given})
     return send
 
