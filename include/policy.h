@@ -69,7 +69,7 @@ struct settings {
 };
 
 /* The one element of the heartbeat array: CLOCK_MONOTONIC of the agent's last sign of life. */
-#define HEARTBEAT_MAX_NS (3 * 1000000000ULL) /* an older one: there is no agent, and nobody to decide */
+#define HEARTBEAT_MAX_NS (5 * 1000000000ULL) /* an older one: there is no agent, and nobody to decide */
 
 /* Value of the port map. */
 enum port_kind { PORT_STARTTLS = 1, PORT_IMPLICIT_TLS = 2 };

@@ -10,7 +10,7 @@ from harness import BUILD, programs
 from harness.agent import expect
 from harness.programs import BODY
 
-HEARTBEAT = 3  # seconds; an agent that was silent for longer is none
+HEARTBEAT = 5  # seconds; an agent that was silent for longer is none
 
 
 @pytest.fixture

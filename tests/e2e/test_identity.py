@@ -166,7 +166,8 @@ def judge(session, sender, certificate, version):
         assert not findings, session
     elif session["outcome"] == "unverified":
         skipped = {"verification-skipped"}
-        assert findings == skipped | wrong or (unseen and skipped <= findings <= skipped | wrong | {"certificate-untrusted"}), session
+        assert findings == skipped | wrong or \
+            (unseen and skipped <= findings <= skipped | wrong | {"certificate-untrusted"}), session
     elif session["outcome"] == "encrypted":
         assert findings == wrong or (unseen and not findings), session
     else:

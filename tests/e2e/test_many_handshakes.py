@@ -46,7 +46,7 @@ def test_every_outcome_is_the_senders_own(lab, ca, servers, watch):
 def test_what_is_refused_says_nothing(lab, ca, servers, watch):
     """The agent's own check stands in for the senders that make none."""
     good, bad = servers
-    agent = watch(mode="block", identity={"witness": True}, sessions={"keep": 2 * COUNT},
+    agent = watch(mode="block", identity={"witness": True, "hold": "60s"}, sessions={"keep": 2 * COUNT},
                   policy={"rules": [{"to": "any", "require": "verified", "undecided": "block"}]})
     told, seen = handshakes(lab, ca), sessions(agent)
     for client, one in told.items():

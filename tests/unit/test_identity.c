@@ -546,6 +546,7 @@ static void no_check_shows_only_when_the_handshake_is_done(void **state)
 	(void)state;
 	assert_int_equal(identity_sender_check(&record), SENDER_UNKNOWN);
 	take_whole(0, 600);
+	record.witness.library = WITNESS_GNUTLS;
 	assert_int_equal(identity_sender_check(&record), SENDER_UNKNOWN);
 	say(WITNESS_GNUTLS, WITNESS_HANDSHAKE, 1, 0, WITNESS_NAMED_NONE, "");
 	assert_int_equal(identity_sender_check(&record), SENDER_DID_NOT_CHECK);
@@ -580,6 +581,25 @@ static void the_resumed_session_speaks_where_there_is_no_check(void **state)
 	say(WITNESS_GNUTLS, WITNESS_HANDSHAKE, 1, 0, WITNESS_NAMED_NONE, "");
 	assert_int_equal(identity_sender_check(&record), SENDER_VERIFIED);
 	say(WITNESS_GNUTLS, WITNESS_CHAIN, 0, 0x42, WITNESS_NAMED_HOST, "mx.example");
+	assert_int_equal(identity_sender_check(&record), SENDER_FOUND_FAULT);
+}
+
+/* OpenSMTPD's process that speaks to servers has no anchors. */
+static void a_check_for_show_says_nothing(void **state)
+{
+	(void)state;
+	record.checked_elsewhere = true;
+	say(WITNESS_OPENSSL, WITNESS_CHAIN, 1, 20, WITNESS_NAMED_NONE, "");
+	assert_int_equal(identity_sender_check(&record), SENDER_FOUND_FAULT); /* strict: that would have ended it */
+	record.witness.mode = WITNESS_MODE_LENIENT;
+	assert_int_equal(identity_sender_check(&record), SENDER_UNKNOWN);
+	record.witness.mode = WITNESS_MODE_UNKNOWN;
+	assert_int_equal(identity_sender_check(&record), SENDER_UNKNOWN);
+	say(WITNESS_OPENSSL, WITNESS_CHAIN, 1, 0, WITNESS_NAMED_HOST, "mx.example");
+	record.witness.mode = WITNESS_MODE_LENIENT;
+	assert_int_equal(identity_sender_check(&record), SENDER_VERIFIED);
+	say(WITNESS_GNUTLS, WITNESS_CHAIN, 0, 0x42, WITNESS_NAMED_HOST, "mx.example");
+	record.witness.mode = WITNESS_MODE_UNKNOWN;
 	assert_int_equal(identity_sender_check(&record), SENDER_FOUND_FAULT);
 }
 
@@ -650,6 +670,16 @@ static void a_fault_that_only_the_sender_found(void **state)
 	record.witness.error = 20;
 	assert_disagreements(faults, NULL, NULL);
 	record.check.expired = true;
+	assert_disagreements(NULL, NULL, NULL);
+}
+
+static void half_a_chain_disagrees_with_nobody(void **state)
+{
+	(void)state;
+	checked_good(WITNESS_NAMED_HOST);
+	record.check.made = record.check.partial = true;
+	assert_disagreements(NULL, NULL, NULL);
+	record.witness.error = 20;
 	assert_disagreements(NULL, NULL, NULL);
 }
 
@@ -752,10 +782,12 @@ int main(void)
 		TEST(no_check_of_no_certificate_is_unknown),
 		TEST(no_check_by_openssl_is_unknown),
 		TEST(the_resumed_session_speaks_where_there_is_no_check),
+		TEST(a_check_for_show_says_nothing),
 		TEST(without_an_own_check_nobody_disagrees),
 		TEST(agreement_is_no_disagreement),
 		TEST(a_chain_that_only_the_sender_trusts),
 		TEST(a_fault_that_only_the_sender_found),
+		TEST(half_a_chain_disagrees_with_nobody),
 		TEST(a_name_that_only_the_sender_accepts),
 		TEST(another_certificate_on_the_wire_than_in_the_library),
 		TEST(words_are_distinct),

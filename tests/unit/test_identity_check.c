@@ -30,6 +30,7 @@ static struct identity_checker *checker;
 static struct identity_record record;
 static struct tls_certificate good, other, foreign; /* for mx.example; for other.example; for mx.example, self-signed */
 static struct tls_certificate brief;                /* for mx.example, for a day */
+static struct tls_certificate leaf, between;        /* for mx.example, by an authority between; that */
 
 /* ---- certificates ----------------------------------------------------------------------------------------- */
 
@@ -77,10 +78,16 @@ static int setup_group(void **state)
 	ca_key = EVP_EC_gen("P-256");
 	leaf_key = EVP_EC_gen("P-256");
 	ca = make("Test CA", NULL, NULL, ca_key, ca_key, 1000);
-	good = encoded(make("good", "DNS:mx.example,DNS:second.example,IP:192.0.2.1,IP:2001:db8::1", ca, leaf_key, ca_key, 30));
+	static const char names[] = "DNS:mx.example,DNS:second.example,IP:192.0.2.1,IP:2001:db8::1";
+	good = encoded(make("good", names, ca, leaf_key, ca_key, 30));
 	other = encoded(make("other", "DNS:other.example", ca, leaf_key, ca_key, 30));
 	foreign = encoded(make("foreign", "DNS:mx.example", NULL, leaf_key, leaf_key, 30));
 	brief = encoded(make("brief", "DNS:mx.example", ca, leaf_key, ca_key, 1));
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	X509 *authority = make("Intermediate", NULL, ca, key, ca_key, 100);
+	leaf = encoded(make("leaf", "DNS:mx.example", authority, leaf_key, key, 30));
+	between = encoded(authority);
+	EVP_PKEY_free(key);
 	FILE *file = fdopen(mkstemp(ca_path), "w");
 	PEM_write_X509(file, ca);
 	return fclose(file);
@@ -88,7 +95,7 @@ static int setup_group(void **state)
 
 static int teardown_group(void **state)
 {
-	struct tls_certificate *const certificates[] = { &good, &other, &foreign, &brief };
+	struct tls_certificate *const certificates[] = { &good, &other, &foreign, &brief, &leaf, &between };
 	(void)state;
 	for (size_t i = 0; i < sizeof(certificates) / sizeof(certificates[0]); i++)
 		OPENSSL_free((void *)(uintptr_t)certificates[i]->der);
@@ -202,19 +209,63 @@ static void an_expired_chain_is_expired(void **state)
 
 static void the_certificates_behind_the_first_are_used(void **state)
 {
-	EVP_PKEY *key = EVP_EC_gen("P-256");
-	X509 *authority = make("Intermediate", NULL, ca, key, ca_key, 100);
-	struct tls_certificate leaf = encoded(make("leaf", "DNS:mx.example", authority, leaf_key, key, 30));
-	struct tls_certificate between = encoded(authority);
 	(void)state;
 	take_heard(&leaf, 0);
 	take_heard(&between, 1);
 	check(NULL, "mx.example");
 	assert_check("mx.example", NAME_FROM_SNI, true);
 	assert_false(record.check.untrusted);
-	OPENSSL_free((void *)(uintptr_t)leaf.der);
-	OPENSSL_free((void *)(uintptr_t)between.der);
-	EVP_PKEY_free(key);
+}
+
+/* GnuTLS reads the server's own certificate in the handshake, and the whole chain for the check. */
+static void trust_is_not_known_before_gnutls_has_read_the_chain(void **state)
+{
+	(void)state;
+	record.witness.library = WITNESS_GNUTLS;
+	take_heard(&leaf, 0);
+	check(NULL, "mx.example");
+	assert_check("mx.example", NAME_FROM_SNI, true);
+	assert_true(record.check.partial);
+	assert_false(record.check.untrusted);
+	take_heard(&leaf, 0);
+	take_heard(&between, 1);
+	record.witness.checked = true;
+	check(NULL, "mx.example");
+	assert_true(record.check.made);
+	assert_false(record.check.partial);
+	assert_false(record.check.untrusted);
+}
+
+static void half_a_chain_is_untrusted_where_no_more_will_come(void **state)
+{
+	(void)state;
+	record.witness.library = WITNESS_GNUTLS;
+	take_heard(&leaf, 0);
+	check(NULL, "mx.example");
+	assert_true(record.check.partial);
+	record.witness.checked = true; /* and that was the chain */
+	check(NULL, "mx.example");
+	assert_false(record.check.partial);
+	assert_true(record.check.untrusted);
+	identity_clear(&record);
+	record.witness.library = WITNESS_OPENSSL; /* reads all of it at once */
+	take_heard(&leaf, 0);
+	check(NULL, "mx.example");
+	assert_false(record.check.partial);
+	assert_true(record.check.untrusted);
+	identity_clear(&record);
+	record.witness.library = WITNESS_GNUTLS;
+	take_wire(&leaf); /* on the wire it is whole */
+	check(NULL, "mx.example");
+	assert_false(record.check.partial);
+	assert_true(record.check.untrusted);
+	identity_clear(&record);
+	record.witness.library = WITNESS_GNUTLS;
+	take_heard(&foreign, 0); /* nothing can make up for that */
+	check(NULL, "mx.example");
+	assert_false(record.check.partial);
+	assert_true(record.check.untrusted);
+	assert_true(record.check.self_signed);
 }
 
 static void the_wire_goes_before_the_witness(void **state)
@@ -516,6 +567,8 @@ int main(void)
 		TEST(a_foreign_chain_is_untrusted),
 		TEST(an_expired_chain_is_expired),
 		TEST(the_certificates_behind_the_first_are_used),
+		TEST(trust_is_not_known_before_gnutls_has_read_the_chain),
+		TEST(half_a_chain_is_untrusted_where_no_more_will_come),
 		TEST(the_wire_goes_before_the_witness),
 		TEST(a_broken_wire_leaves_it_to_the_witness),
 		TEST(what_is_not_whole_is_not_checked),

@@ -65,7 +65,7 @@ static const struct {
 };
 
 /* What the agent's own check found: bits. */
-enum own { NONE = 0, MADE = 1, UNTRUSTED = 3, MISMATCH = 5, EXPIRED = 9, WEAK = 17 };
+enum own { NONE = 0, MADE = 1, UNTRUSTED = 3, MISMATCH = 5, EXPIRED = 9, WEAK = 17, PARTIAL = 33 };
 
 static struct identity_record record_of(enum sender sender, unsigned own, enum name_source from)
 {
@@ -88,6 +88,7 @@ static struct identity_record record_of(enum sender sender, unsigned own, enum n
 		.name_mismatch = (own & MISMATCH) == MISMATCH,
 		.expired = (own & EXPIRED) == EXPIRED,
 		.key_weak = (own & WEAK) == WEAK,
+		.partial = (own & PARTIAL) == PARTIAL,
 		.name_from = own & MADE ? from : NAME_FROM_NOWHERE,
 	};
 	record.check.name_matched = (own & MADE) && from != NAME_FROM_NOWHERE && !record.check.name_mismatch;
@@ -197,6 +198,7 @@ static const struct {
 	{ NOT_MADE, UNTRUSTED | MISMATCH, SNI, ON, OUTCOME_UNVERIFIED, TRUST | NAME | SKIP },
 	{ NOT_MADE, MADE, SNI, STARTED, OUTCOME_ENCRYPTED, 0 },
 	{ NOT_MADE, MADE, SNI, LEFT, OUTCOME_ENCRYPTED, 0 },
+	{ NOT_MADE, PARTIAL, SNI, ON, OUTCOME_UNVERIFIED, SKIP },
 
 	{ RESUMED_VERIFIED, NONE, NOWHERE, ON, OUTCOME_VERIFIED, 0 },
 	{ RESUMED_CHAIN_ONLY, NONE, NOWHERE, ON, OUTCOME_ENCRYPTED, 0 },
@@ -215,9 +217,13 @@ static const struct {
 	enum policy_require require;
 	int severity, weak;
 } grades[] = {
-	{ 25, REQUIRE_ENCRYPTED, INFO, INFO },  { 587, REQUIRE_ENCRYPTED, WARN, WARN }, { 465, REQUIRE_ENCRYPTED, WARN, WARN },
-	{ 25, REQUIRE_VERIFIED, ERROR, WARN },  { 587, REQUIRE_VERIFIED, ERROR, WARN },
-	{ 587, REQUIRE_NONE, INFO, INFO },      { 25, REQUIRE_NONE, INFO, INFO },
+	{ 25, REQUIRE_ENCRYPTED, INFO, INFO },
+	{ 587, REQUIRE_ENCRYPTED, WARN, WARN },
+	{ 465, REQUIRE_ENCRYPTED, WARN, WARN },
+	{ 25, REQUIRE_VERIFIED, ERROR, WARN },
+	{ 587, REQUIRE_VERIFIED, ERROR, WARN },
+	{ 25, REQUIRE_NONE, INFO, INFO },
+	{ 587, REQUIRE_NONE, INFO, INFO },
 };
 
 static struct judgement judge_case(size_t number, size_t grade)
@@ -347,6 +353,79 @@ static void nothing_known_changes_nothing(void **state)
 	assert_memory_equal(&before, &after, sizeof(before));
 }
 
+/* Nothing left before the agent's own check had said yes. */
+static void policy_makes_up_for_a_sender_that_does_not_check(void **state)
+{
+	static const enum sender senders_at_fault[] = { NOT_MADE, FAULT_20, CHAIN_LENIENT };
+	(void)state;
+	for (size_t i = 0; i < sizeof(senders_at_fault) / sizeof(senders_at_fault[0]); i++) {
+		struct identity_record record = record_of(senders_at_fault[i], MADE, NAME_FROM_SNI);
+		struct flow_event event = event_of(ON, 587, REQUIRE_VERIFIED);
+		event.enforced = 1;
+		assert_int_equal(judged(&event, &record).outcome, OUTCOME_UNVERIFIED);
+		record.told = IDENTITY_VERIFIED;
+		struct judgement judgement = judged(&event, &record);
+		assert_int_equal(judgement.outcome, OUTCOME_VERIFIED);
+		assert_int_equal(judgement.findings, SKIP);
+		assert_int_equal(judgement.severity[FINDING_VERIFICATION_SKIPPED], SEVERITY_INFO);
+		event.enforced = 0; /* then nothing waited for the agent */
+		judgement = judged(&event, &record);
+		assert_int_equal(judgement.outcome, OUTCOME_UNVERIFIED);
+		assert_int_equal(judgement.severity[FINDING_VERIFICATION_SKIPPED], SEVERITY_ERROR);
+		event.enforced = 1;
+		event.require = REQUIRE_ENCRYPTED; /* or it was asked for the version alone */
+		assert_int_equal(judged(&event, &record).outcome, OUTCOME_UNVERIFIED);
+		event.require = REQUIRE_VERIFIED;
+		record.told = IDENTITY_LEFT_OPEN;
+		assert_int_equal(judged(&event, &record).outcome, OUTCOME_UNVERIFIED);
+		record.told = IDENTITY_VERIFIED;
+		event.facts |= FACT(MAIL_CLEAR);
+		assert_int_equal(judged(&event, &record).outcome, OUTCOME_CLEARTEXT);
+	}
+}
+
+static void a_resumed_session_comes_to_what_the_first_one_came_to(void **state)
+{
+	static const struct {
+		enum sender sender;
+		enum outcome before;
+		enum story story;
+		enum outcome outcome;
+	} resumed[] = {
+		{ RESUMED_CHAIN_ONLY, OUTCOME_VERIFIED, ON, OUTCOME_VERIFIED },
+		{ RESUMED_CHAIN_ONLY, OUTCOME_UNVERIFIED, ON, OUTCOME_UNVERIFIED },
+		{ RESUMED_CHAIN_ONLY, OUTCOME_ENCRYPTED, ON, OUTCOME_ENCRYPTED },
+		{ RESUMED_VERIFIED, OUTCOME_UNVERIFIED, ON, OUTCOME_UNVERIFIED }, /* for a name that policy did not want */
+		{ RESUMED_FAULT, OUTCOME_FAILED, ON, OUTCOME_UNVERIFIED },
+		{ RESUMED_FAULT, OUTCOME_FAILED, LEFT, OUTCOME_FAILED },
+		{ RESUMED_FAULT, OUTCOME_UNVERIFIED, LEFT, OUTCOME_FAILED },
+		{ RESUMED_VERIFIED, OUTCOME_VERIFIED, LEFT, OUTCOME_VERIFIED },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(resumed) / sizeof(resumed[0]); i++) {
+		struct identity_record record = record_of(resumed[i].sender, NONE, NAME_FROM_NOWHERE);
+		const struct flow_event event = event_of(resumed[i].story, 587, REQUIRE_ENCRYPTED);
+		record.resumed_id = 7;
+		record.resumed_outcome = resumed[i].before;
+		enum outcome outcome = judged(&event, &record).outcome;
+		if (outcome != resumed[i].outcome)
+			print_error("case %zu: %s\n", i, outcome_name(outcome));
+		assert_int_equal(outcome, resumed[i].outcome);
+	}
+}
+
+/* The library has made a check all the same, and it is that one that counts. */
+static void a_check_goes_before_the_resumed_session(void **state)
+{
+	(void)state;
+	struct identity_record record = record_of(FAULT_18, NONE, NAME_FROM_NOWHERE);
+	const struct flow_event event = event_of(ON, 587, REQUIRE_ENCRYPTED);
+	record.resumed_id = 7;
+	record.resumed_check = SENDER_VERIFIED;
+	record.resumed_outcome = OUTCOME_VERIFIED;
+	assert_int_equal(judged(&event, &record).outcome, OUTCOME_UNVERIFIED);
+}
+
 /* ---- the verdict ------------------------------------------------------------------------------------------ */
 
 static const char *const verdict_names[] = {
@@ -426,6 +505,10 @@ static const struct {
 	{ NOT_MADE, MISMATCH, SNI, NULL, REFUSED },
 	{ NOT_MADE, EXPIRED, SNI, NULL, REFUSED },
 	{ NOT_MADE, MADE, POLICY, "mx.example", PASSES },
+	{ NOT_MADE, PARTIAL, SNI, NULL, OPEN },
+	{ NOT_MADE, PARTIAL, POLICY, "mx.example", OPEN },
+	{ NOT_MADE, PARTIAL | MISMATCH, SNI, NULL, REFUSED },
+	{ GNUTLS_UNTRUSTED, PARTIAL, LIBRARY, NULL, REFUSED },
 
 	{ UNKNOWN, NONE, NOWHERE, NULL, OPEN },
 	{ UNKNOWN, MADE, SNI, NULL, PASSES },
@@ -469,6 +552,23 @@ static void each_case_has_its_verdict(void **state)
 		failed++;
 	}
 	assert_int_equal(failed, 0);
+}
+
+static void a_verified_session_that_is_resumed_passes(void **state)
+{
+	(void)state;
+	const struct flow_event event = waiting(REQUIRE_VERIFIED, 0);
+	struct identity_record record = record_of(RESUMED_CHAIN_ONLY, NONE, NAME_FROM_NOWHERE);
+	record.resumed_id = 7;
+	record.resumed_outcome = OUTCOME_VERIFIED;
+	assert_int_equal(identity_verdict(&event, &tls13, &record, NULL), IDENTITY_VERIFIED);
+	assert_int_equal(identity_verdict(&event, &tls13, &record, "mx.example"), IDENTITY_LEFT_OPEN);
+	record.resumed_outcome = OUTCOME_ENCRYPTED;
+	assert_int_equal(identity_verdict(&event, &tls13, &record, NULL), IDENTITY_LEFT_OPEN);
+	record = record_of(FAULT_18, NONE, NAME_FROM_NOWHERE);
+	record.resumed_id = 7;
+	record.resumed_outcome = OUTCOME_VERIFIED;
+	assert_int_equal(identity_verdict(&event, &tls13, &record, NULL), IDENTITY_REFUSED);
 }
 
 static void where_nothing_is_known_it_is_left_open(void **state)
@@ -525,7 +625,11 @@ int main(void)
 		cmocka_unit_test(a_verified_server_makes_no_clear_mail_good),
 		cmocka_unit_test(an_unknown_story_stays_unknown),
 		cmocka_unit_test(nothing_known_changes_nothing),
+		cmocka_unit_test(policy_makes_up_for_a_sender_that_does_not_check),
+		cmocka_unit_test(a_resumed_session_comes_to_what_the_first_one_came_to),
+		cmocka_unit_test(a_check_goes_before_the_resumed_session),
 		cmocka_unit_test(each_case_has_its_verdict),
+		cmocka_unit_test(a_verified_session_that_is_resumed_passes),
 		cmocka_unit_test(where_nothing_is_known_it_is_left_open),
 		cmocka_unit_test(where_nothing_is_demanded_it_passes),
 		cmocka_unit_test(an_older_version_is_refused),

@@ -261,6 +261,31 @@ static void a_bad_session_then_a_good_one_tell_nothing(void **state)
 	assert_tls13(SENDER_UNKNOWN, 0);
 }
 
+static void note_outcome(uint64_t id, enum outcome outcome)
+{
+	struct made made;
+	make(&made, id, TLS_VERSION_13);
+	set_check(&made, SENDER_CHAIN_ONLY);
+	made.session.judgement.outcome = outcome;
+	resumption_note(resumption, &made.session);
+}
+
+static void what_the_session_came_to_is_remembered(void **state)
+{
+	struct made made;
+	(void)state;
+	note_outcome(1, OUTCOME_VERIFIED);
+	make_resumed(&made, TLS_VERSION_13);
+	assert_resumes(&made, SENDER_CHAIN_ONLY, 1);
+	assert_int_equal(made.record.resumed_outcome, OUTCOME_VERIFIED);
+	note_outcome(2, OUTCOME_VERIFIED);
+	assert_tls13(SENDER_CHAIN_ONLY, 2);
+	note_outcome(3, OUTCOME_UNVERIFIED);
+	assert_tls13(SENDER_UNKNOWN, 0);
+	note_outcome(4, OUTCOME_UNVERIFIED);
+	assert_tls13(SENDER_UNKNOWN, 0);
+}
+
 static void versions_are_kept_apart(void **state)
 {
 	(void)state;
@@ -348,7 +373,9 @@ static void what_was_found_once_stays(void **state)
 	note_tls13(1, SENDER_VERIFIED);
 	make_resumed(&made, TLS_VERSION_13);
 	assert_resumes(&made, SENDER_VERIFIED, 1);
-	note_tls13(2, SENDER_FOUND_FAULT);
+	note_tls13(2, SENDER_VERIFIED);
+	assert_resumes(&made, SENDER_VERIFIED, 1);
+	note_tls13(3, SENDER_FOUND_FAULT);
 	assert_resumes(&made, SENDER_VERIFIED, 1);
 }
 
@@ -410,6 +437,7 @@ int main(void)
 		TEST(the_senders_sessions_with_the_server_stand_for_the_resumed_one),
 		TEST(sessions_that_do_not_agree_tell_nothing),
 		TEST(a_bad_session_then_a_good_one_tell_nothing),
+		TEST(what_the_session_came_to_is_remembered),
 		TEST(versions_are_kept_apart),
 		TEST(another_user_server_or_port_resumes_nothing),
 		TEST(others_do_not_disagree),
