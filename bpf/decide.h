@@ -71,7 +71,7 @@ static __always_inline bool agent_is_alive(__u64 now)
 {
 	__u32 zero = 0;
 	__u64 *beat = bpf_map_lookup_elem(&heartbeat, &zero);
-	return beat && now - *beat < HEARTBEAT_MAX_NS;
+	return beat && (__s64)(now - *beat) < (__s64)HEARTBEAT_MAX_NS; /* it may beat between the two clocks */
 }
 
 /* Whether a held segment can wait on: somebody is there to decide, and its time is not up. */
@@ -97,6 +97,8 @@ static __always_inline enum verdict segment_verdict(struct flow *flow)
 	__u32 demands = flow->work.demands;
 	if (flow->client.facts & FACT(CLIENT_DATA)) /* the first of it has been judged */
 		demands &= ~DEMAND_TLS_DATA;
+	else if (flow->held_since && !flow->held_ns) /* presented again: it is what it was, whatever the server has said since */
+		demands |= DEMAND_TLS_DATA;
 	if (!demands && !(facts & doubts))
 		return VERDICT_PASS;
 	rule_for(flow, &rule);

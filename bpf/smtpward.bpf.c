@@ -181,7 +181,7 @@ static __always_inline void note_hello(struct __sk_buff *skb, struct flow *flow,
 	__u64 key = 0;
 	if (bpf_skb_load_bytes(skb, offset, head, sizeof(head)) || head[0] != TLS_HANDSHAKE || head[5] != TLS_CLIENT_HELLO)
 		return;
-	bpf_map_update_elem(&witnesses, &hello.flow_id, &witness, BPF_ANY);
+	bpf_map_update_elem(&witnesses, &hello.flow_id, &witness, BPF_NOEXIST);
 	if (!now || !now->witness || flow->hello_key || bpf_skb_load_bytes(skb, offset + HELLO_KEY_AT, &key, sizeof(key)) ||
 	    !key || bpf_map_update_elem(&hellos, &key, &hello, BPF_NOEXIST)) /* the same one twice tells nothing */
 		return;
@@ -251,6 +251,8 @@ static __noinline int egress(struct __sk_buff *skb, struct flow *flow)
 	case VERDICT_BLOCK:
 		return block(flow);
 	case VERDICT_HOLD:
+		if (!flow->held_since && (flow->work.facts & ~flow->client.facts & FACT(CLIENT_HELLO)))
+			note_hello(skb, flow, offset); /* with early data behind it: the verdict needs a place to go to */
 		return hold(flow);
 	case VERDICT_PASS:
 		break;
@@ -315,6 +317,8 @@ __noinline int server_chunk(struct __sk_buff *skb, __u32 offset)
 }
 
 #define SERVER_HELLO_EXTENSIONS 12
+#define VERSION_LOWEST 0x0300 /* SSL 3.0 */
+#define VERSION_HIGHEST 0x0304 /* TLS 1.3 */
 
 /*
  * Reads the version out of the ServerHello that begins a record at offset (RFC 8446 section 4.1.3): supported_versions if
@@ -322,13 +326,16 @@ __noinline int server_chunk(struct __sk_buff *skb, __u32 offset)
  */
 __noinline int server_hello_version(struct __sk_buff *skb, __u32 offset)
 {
-	__u8 head[44], extension[6];
+	__u8 head[44], extension[4], chosen[2];
 	__u32 at, end;
 	if (bpf_skb_load_bytes(skb, offset, head, sizeof(head)) || head[0] != TLS_HANDSHAKE || head[5] != TLS_SERVER_HELLO)
 		return 0;
+	__u32 length = head[6] << 16 | head[7] << 8 | head[8];
+	if ((__u32)(head[3] << 8 | head[4]) < 4 + length)
+		return 0; /* it goes on in another record, and what stands here is not what it seems */
 	int version = head[9] << 8 | head[10];
 	at = offset + 5 + 4 + 2 + 32 + 1 + head[43] + 2 + 1; /* behind session id, cipher suite, compression method */
-	end = offset + 5 + 4 + (head[7] << 8 | head[8]);
+	end = offset + 5 + 4 + length;
 	if (head[43] > 32)
 		return 0;
 	if (at + 2 >= end)
@@ -336,9 +343,9 @@ __noinline int server_hello_version(struct __sk_buff *skb, __u32 offset)
 	at += 2;
 	for (int i = 0; i < SERVER_HELLO_EXTENSIONS && at + 4 <= end; i++) {
 		if (bpf_skb_load_bytes(skb, at, extension, sizeof(extension)))
-			return at + 4 == end ? version : 0; /* an empty one at the very end, or the rest is not here */
+			return 0; /* the rest is not here */
 		if (extension[0] == 0 && extension[1] == 43)
-			return extension[4] << 8 | extension[5];
+			return bpf_skb_load_bytes(skb, at + 4, chosen, sizeof(chosen)) ? 0 : chosen[0] << 8 | chosen[1];
 		at += 4 + (extension[2] << 8 | extension[3]);
 	}
 	return at >= end ? version : 0;
@@ -389,7 +396,9 @@ static __always_inline bool server_segment(struct __sk_buff *skb, struct flow *f
 	__u32 start = segment->payload + (__u32)-ahead, offset = start;
 	bool was_in_tls = flow->server.in_tls;
 	bool was_clear = !(flow->server.facts & FACT(SERVER_DATA)) && !flow->server.tls.legacy;
-	bool hello_is_new = !(flow->server.facts & FACT(SERVER_HELLO));
+	/* at the start of a record, or what looks like a ServerHello is the middle of something else */
+	bool hello_is_new = !(flow->server.facts & FACT(SERVER_HELLO)) &&
+			    (!was_in_tls || (flow->server.tls.position == 0 && flow->server.skip == 0));
 	flow->server_next = segment->sequence + segment->length;
 	int taken = 1;
 	for (int i = 0; i < CHUNKS_MAX; i++) {
@@ -404,8 +413,11 @@ static __always_inline bool server_segment(struct __sk_buff *skb, struct flow *f
 		count(COUNTER_CAPS); /* once: the parser is opaque now */
 	if (was_clear)
 		tell_handshake(skb, start, was_in_tls, flow->server.in_tls, 1);
-	if (hello_is_new && (flow->server.facts & FACT(SERVER_HELLO)))
-		flow->tls_version = (__u16)server_hello_version(skb, start);
+	if (hello_is_new && (flow->server.facts & FACT(SERVER_HELLO))) {
+		int version = server_hello_version(skb, start);
+		if (version >= VERSION_LOWEST && version <= VERSION_HIGHEST)
+			flow->tls_version = (__u16)version;
+	}
 	return offset >= skb->len || taken > 0;
 }
 
@@ -650,8 +662,11 @@ static __always_inline void on_state(struct bpf_sock_ops *ops, struct flow *flow
 {
 	__u32 old_state = ops->args[0];
 	__u32 new_state = ops->args[1];
-	if (!flow->opened && !flow->sequence)
+	if (!flow->opened && !flow->sequence) {
+		if (new_state == BPF_TCP_CLOSE)
+			forget_hello(flow);
 		return; /* a connection that never came about; with TCP Fast Open it may have sent all the same */
+	}
 	if (flow->end == FLOW_END_NONE && old_state == BPF_TCP_ESTABLISHED)
 		flow->end = new_state == BPF_TCP_FIN_WAIT1    ? FLOW_END_CLIENT
 			    : new_state == BPF_TCP_CLOSE_WAIT ? FLOW_END_SERVER

@@ -270,7 +270,7 @@ static __always_inline void handshake_is_done(struct task *task, __u8 library)
 	witness->handshake_done = 1;
 	struct witness_event *event = event_start(flow_id, library, WITNESS_HANDSHAKE, 1, 0);
 	if (event)
-		event_send(event, witness->demanded && !witness->good);
+		event_send(event, witness->demanded && !witness->good && !witness->verdict);
 }
 
 #define CERTIFICATE_CHUNKS (CERTIFICATE_BYTES_MAX / CERTIFICATE_CHUNK)
@@ -458,8 +458,10 @@ static __always_inline __u64 read_identity(struct witness_event *event, const st
 		__u64 elements = hosts_count ? read_word(hosts + STACK_ELEMENTS) : 0;
 		if (elements)
 			hash = read_name(event, read_word(elements));
-		if (hosts_count != 1)
+		if (hosts_count != 1) {
 			hash = 0; /* which one was it? */
+			event->named = event->named == WITNESS_NAMED_HOST ? WITNESS_NAMED_SEVERAL : event->named;
+		}
 	} else if (parameters) {
 		__u64 address = read_word(parameters + layout->ip);
 		__u64 length = read_word(parameters + layout->ip + 8);
@@ -515,7 +517,7 @@ int BPF_KRETPROBE(openssl_verify_return, int result)
 		note_check(witness, event, hash);
 	else
 		witness->good = 0, witness->checked = 1;
-	event_send(event, witness->demanded && !witness->good);
+	event_send(event, witness->demanded && !witness->good && !witness->verdict);
 	return 0;
 }
 
@@ -545,7 +547,7 @@ int BPF_KRETPROBE(openssl_result_return, long result)
 	struct witness *witness = witness_of(flow_id);
 	struct witness_event *event = event_start(flow_id, WITNESS_OPENSSL, WITNESS_RESULT, 1, (__u32)result);
 	if (event)
-		event_send(event, witness && witness->demanded && !witness->good);
+		event_send(event, witness && witness->demanded && !witness->good && !witness->verdict);
 	return 0;
 }
 
@@ -658,7 +660,7 @@ int BPF_KRETPROBE(gnutls_verify_return, int result)
 		return 0;
 	__u64 hash = task->name ? read_name(event, task->name) : 0;
 	note_check(witness, event, hash);
-	event_send(event, witness->demanded && !witness->good);
+	event_send(event, witness->demanded && !witness->good && !witness->verdict);
 	return 0;
 }
 

@@ -67,6 +67,7 @@ enum witness_identity {
 	WITNESS_NAMED_HOST = 1,
 	WITNESS_NAMED_ADDRESS = 2, /* name holds 4 or 16 bytes */
 	WITNESS_NAMED_LONG = 3,    /* there was one, too long to be read */
+	WITNESS_NAMED_SEVERAL = 5, /* one of several was found; name is the first, which may be another */
 	WITNESS_PINNED = 4,        /* a pinned key or certificate matched (DANE's TLSA records; Postfix's fingerprints) */
 };
 

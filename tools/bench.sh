@@ -348,7 +348,7 @@ witness_runs() {
 }
 
 # Hits a handshake, and nanoseconds that a hit is in its program: a run of its own, for the statistics cost time. They are
-# on for as long as run_time runs.
+# on for as long as run_time runs. The probes are on the file: whoever else uses it meanwhile is counted, too.
 measure_hits() {
 	start_agent_for_tls monitor true
 	shake_hands name "$senders" "$bench/run_time" "$mount/$name-watched" > /dev/null
@@ -358,8 +358,8 @@ measure_hits() {
 	stop_agent_for_tls verified "$senders"
 }
 
-# What waits for the agent: it has to find the name in the certificate that the sender looks for no name in. One process:
-# what else is to be measured is how long the agent takes, not how long it waits for a CPU.
+# What waits for the agent: the sender looks for no name in the certificate, so the agent has to. One process, which leaves
+# a CPU to the agent. The quantiles are the upper ends of the agent's ranges, not times that were measured.
 measure_verdict() {
 	start_agent_for_tls block true "policy: {rules: [{to: $server, require: verified, undecided: block}]}"
 	shake_hands chain 1 > /dev/null

@@ -51,6 +51,13 @@ static bool is_demanded(const struct flow_event *event)
 	       !facts_tls_established(event->facts) && !(event->facts & FACT(BLOCKED)) && event->reason != EVENT_CLOSED;
 }
 
+/* Whether the library has made its check: GnuTLS does so behind the handshake. */
+static bool has_spoken(const struct identity_record *record)
+{
+	enum sender_check check = record ? identity_sender_check(record) : SENDER_UNKNOWN;
+	return check != SENDER_UNKNOWN && check != SENDER_DID_NOT_CHECK;
+}
+
 /*
  * Gives the kernel a verdict that it has not. Before the application data is there, only one that is certain: what is
  * left open then may yet be told by the library.
@@ -60,7 +67,7 @@ static void tell_verdict(struct agent *agent, struct session *session)
 	const struct flow_event *event = &session->last;
 	bool waiting = event->reason == EVENT_HELD;
 	enum identity verdict = identity_verdict(event, session->tls, session->identity, policy_name(agent, session));
-	if (verdict == IDENTITY_LEFT_OPEN && !waiting)
+	if (!waiting && (verdict == IDENTITY_LEFT_OPEN || (verdict == IDENTITY_REFUSED && !has_spoken(session->identity))))
 		return;
 	if (kernel_set_identity(agent->kernel, event->flow_id, verdict))
 		return; /* over already */
@@ -93,10 +100,11 @@ void agent_judge_identity(struct agent *agent, struct session *session)
 		tell_verdict(agent, session);
 	note_would_block(agent, session);
 	judge_identity(event, session->tls, session->identity, &session->judgement);
-	if (event->reason != EVENT_CLOSED || !session->identity)
+	if (event->reason != EVENT_CLOSED)
 		return;
 	resumption_note(agent->resumption, session);
-	identity_drop_certificates(session->identity);
+	if (session->identity)
+		identity_drop_certificates(session->identity);
 }
 
 void agent_take_certificate(void *context, const struct certificate_event *event)

@@ -115,10 +115,13 @@ void identity_take_witness(struct identity_record *record, const struct witness_
 		take_name(word, event);
 		break;
 	case WITNESS_NAME:
+		if (!word->name_checked)
+			word->name_by_call = word->named == WITNESS_NAMED_NONE;
 		word->name_checked = true;
-		word->name_matched = event->result != 0;
-		if (word->named == WITNESS_NAMED_NONE)
+		/* one after the other, until one matches */
+		if (word->name_by_call && (word->named == WITNESS_NAMED_NONE || event->result != 0))
 			take_name(word, event);
+		word->name_matched = event->result != 0;
 		break;
 	case WITNESS_RESULT:
 		word->asked = true;
@@ -153,6 +156,8 @@ enum sender_check identity_sender_check(const struct identity_record *record)
 	const struct witness_word *word = &record->witness;
 	if (word->checked)
 		return is_for_show(record) ? SENDER_UNKNOWN : check_of_chain(word);
+	if (word->asked && word->asked_error != 0)
+		return SENDER_FOUND_FAULT; /* the result that was kept with the session that is resumed */
 	if (record->resumed_check != SENDER_UNKNOWN)
 		return record->resumed_check;
 	if (!word->handshake_done || !record->heard_seen)

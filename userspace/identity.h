@@ -35,6 +35,7 @@ struct witness_word {
 	bool handshake_done;
 	bool checked;   /* the chain was */
 	bool name_checked, name_matched; /* by a call of its own (GnuTLS) */
+	bool name_by_call;               /* name is that call's: the check of the chain had none */
 	bool asked;     /* the application asked for the result of the check */
 	int32_t result; /* of the check: what the call returned */
 	uint32_t error; /* of the check: 0 for none, else the library's number; or WITNESS_ERROR_UNKNOWN */

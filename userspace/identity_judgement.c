@@ -16,12 +16,17 @@
 #define GNUTLS_CERT_NOT_ACTIVATED (1U << 9)
 #define GNUTLS_CERT_EXPIRED (1U << 10)
 #define GNUTLS_CERT_UNEXPECTED_OWNER (1U << 14)
+#define GNUTLS_CERT_INVALID (1U << 1) /* beside each of the others */
+#define GNUTLS_CERT_KNOWN                                                                                                     \
+	(GNUTLS_CERT_INVALID | GNUTLS_CERT_SIGNER_NOT_FOUND | GNUTLS_CERT_NOT_ACTIVATED | GNUTLS_CERT_EXPIRED |               \
+	 GNUTLS_CERT_UNEXPECTED_OWNER)
 
 /* What a library's error comes to. */
 struct fault {
 	bool trust; /* no way from the chain to an anchor of the sender's */
 	bool name;
 	bool time;
+	bool other; /* revoked, say: beyond what the agent's own check can know better */
 };
 
 static struct fault openssl_fault(uint32_t error)
@@ -44,6 +49,8 @@ static struct fault openssl_fault(uint32_t error)
 	case X509_V_ERR_IP_ADDRESS_MISMATCH:
 		fault.name = true;
 		break;
+	default:
+		fault.other = error != 0;
 	}
 	return fault;
 }
@@ -59,6 +66,7 @@ static struct fault fault_of(const struct witness_word *word)
 		.trust = (word->error & GNUTLS_CERT_SIGNER_NOT_FOUND) != 0,
 		.name = (word->error & GNUTLS_CERT_UNEXPECTED_OWNER) != 0 || (word->name_checked && !word->name_matched),
 		.time = (word->error & (GNUTLS_CERT_EXPIRED | GNUTLS_CERT_NOT_ACTIVATED)) != 0,
+		.other = (word->error & ~GNUTLS_CERT_KNOWN) != 0,
 	};
 }
 
@@ -91,7 +99,7 @@ static void find_faults(const struct flow_event *event, const struct identity_re
 	bool trusted_by_sender = sender == SENDER_VERIFIED || sender == SENDER_CHAIN_ONLY;
 	if (own->made ? own->untrusted && !trusted_by_sender : fault.trust)
 		find(judgement, FINDING_CERTIFICATE_UNTRUSTED,
-		     sender == SENDER_UNKNOWN ? SEVERITY_INFO : severity); /* the sender may have anchors of its own */
+		     sender == SENDER_UNKNOWN && event->require != REQUIRE_VERIFIED ? SEVERITY_INFO : severity); /* the sender may have anchors of its own */
 	if (own->made ? own->expired && !trusted_by_sender : fault.time)
 		find(judgement, FINDING_CERTIFICATE_EXPIRED, severity);
 	bool mismatch = own->made && own->name_mismatch;
@@ -136,8 +144,10 @@ static enum outcome outcome_of(const struct flow_event *event, const struct iden
 	case SENDER_VERIFIED:
 		return record->check.name_from == NAME_FROM_POLICY && record->check.name_mismatch ? OUTCOME_UNVERIFIED :
 												    OUTCOME_VERIFIED;
-	case SENDER_CHAIN_ONLY:
-		return outcome_without_name(record);
+	case SENDER_CHAIN_ONLY: {
+		enum outcome outcome = outcome_without_name(record);
+		return outcome == OUTCOME_UNVERIFIED && !went_on ? OUTCOME_ENCRYPTED : outcome;
+	}
 	case SENDER_FOUND_FAULT:
 	case SENDER_DID_NOT_CHECK:
 		if (went_on)
@@ -194,12 +204,15 @@ static enum identity verdict_on_name(const struct own_check *own)
 	return own->name_matched ? IDENTITY_VERIFIED : IDENTITY_REFUSED;
 }
 
-static enum identity verdict_of_fault(const struct identity_record *record)
+/*
+ * A sender without trust anchors finds fault with every server, and one that was told another name than policy demands
+ * with the right one: there the agent knows better. It knows nothing of revocation and the like.
+ */
+static enum identity verdict_of_fault(const struct identity_record *record, const char *policy_name)
 {
-	/* A sender without trust anchors finds fault with every server; the agent may know better. */
-	if (fault_of(&record->witness).trust && own_verdict(&record->check) == IDENTITY_VERIFIED)
-		return IDENTITY_VERIFIED;
-	return IDENTITY_REFUSED;
+	struct fault fault = fault_of(&record->witness);
+	bool excusable = !fault.other && !fault.time && (fault.trust || fault.name) && (!fault.name || policy_name);
+	return excusable && own_verdict(&record->check) == IDENTITY_VERIFIED ? IDENTITY_VERIFIED : IDENTITY_REFUSED;
 }
 
 static enum identity verdict_verified(const struct identity_record *record, const char *policy_name)
@@ -215,10 +228,7 @@ static enum identity verdict_verified(const struct identity_record *record, cons
 	case SENDER_CHAIN_ONLY:
 		return verdict_on_name(own);
 	case SENDER_FOUND_FAULT:
-		/* the name that policy demands goes before the one that the library was told */
-		if (policy_name && own_verdict(own) == IDENTITY_VERIFIED)
-			return IDENTITY_VERIFIED;
-		return verdict_of_fault(record);
+		return verdict_of_fault(record, policy_name);
 	case SENDER_DID_NOT_CHECK:
 	case SENDER_UNKNOWN:
 		break;
@@ -229,13 +239,11 @@ static enum identity verdict_verified(const struct identity_record *record, cons
 enum identity identity_verdict(const struct flow_event *event, const struct tls_summary *tls,
 			       const struct identity_record *record, const char *policy_name)
 {
-	if (event->min_tls) {
-		if (!tls || !tls->version)
-			return IDENTITY_LEFT_OPEN;
-		if (tls->version < event->min_tls)
-			return IDENTITY_REFUSED;
-	}
-	if (event->require != REQUIRE_VERIFIED)
-		return IDENTITY_VERIFIED;
-	return record ? verdict_verified(record, policy_name) : IDENTITY_LEFT_OPEN;
+	bool read = tls && tls->version;
+	enum identity verdict = IDENTITY_VERIFIED;
+	if (event->min_tls && read && tls->version < event->min_tls)
+		return IDENTITY_REFUSED;
+	if (event->require == REQUIRE_VERIFIED)
+		verdict = record ? verdict_verified(record, policy_name) : IDENTITY_LEFT_OPEN;
+	return verdict == IDENTITY_VERIFIED && event->min_tls && !read ? IDENTITY_LEFT_OPEN : verdict;
 }

@@ -229,7 +229,9 @@ struct kernel *kernel_open(const struct config *config, struct kernel_problem *p
 		say(problem, EX_OSERR, "the hooks cannot be pinned at %s: %s", kernel->pin_path, strerror(-error));
 		goto failed;
 	}
+	kernel_heartbeat(kernel);
 	kernel_witness_open(kernel, config); /* last: it looks at many files, and what blocks in clear is at work already */
+	kernel_heartbeat(kernel);
 	return kernel;
 failed:
 	kernel_close(kernel, false);

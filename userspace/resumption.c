@@ -73,7 +73,7 @@ static struct key new_key(const struct session *session, enum key_kind kind, con
 
 static void note(struct resumption *resumption, const struct session *session, struct key key)
 {
-	enum sender_check check = identity_sender_check(session->identity);
+	enum sender_check check = session->identity ? identity_sender_check(session->identity) : SENDER_UNKNOWN;
 	struct entry *entry = NULL;
 	HASH_FIND(hh, resumption->entries, &key, sizeof(key), entry);
 	if (entry && key.kind == KEY_PEER && (entry->check != check || entry->outcome != session->judgement.outcome))
@@ -95,13 +95,16 @@ static void note(struct resumption *resumption, const struct session *session, s
 void resumption_note(struct resumption *resumption, const struct session *session)
 {
 	const struct tls_summary *tls = session->tls;
-	if (!tls || !session->identity || !facts_tls_established(session->last.facts) ||
-	    identity_sender_check(session->identity) == SENDER_UNKNOWN)
+	bool known = session->identity && identity_sender_check(session->identity) != SENDER_UNKNOWN;
+	if (!tls || !facts_tls_established(session->last.facts))
 		return;
+	/* one of which nothing is known may be the one that is resumed next */
 	if (tls->version >= TLS_VERSION_13) {
 		note(resumption, session, new_key(session, KEY_PEER, session->last.comm, sizeof(session->last.comm)));
 		return;
 	}
+	if (!known)
+		return;
 	if (tls->issued_ticket.present)
 		note(resumption, session, new_key(session, KEY_TICKET, tls->issued_ticket.hash, sizeof(tls->issued_ticket.hash)));
 	if (tls->issued_id.length)

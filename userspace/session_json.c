@@ -191,7 +191,7 @@ static json_t *witness_json(const struct witness_word *word)
 	return json_pack("{s:s,s:o,s:b,s:o,s:o,s:o,s:b,s:o}", "library", witness_library_name(word->library), "pid",
 			 code_json(word->pid), "checked", word->checked, "error", known ? json_integer(word->error) : json_null(),
 			 "mode", name_json(NAME_OF(modes, word->mode)), "name",
-			 address[0] ? json_string(address) : text_json(word->name, word->named == WITNESS_NAMED_HOST ? sizeof(word->name) : 0),
+			 address[0] ? json_string(address) : text_json(word->name, word->named == WITNESS_NAMED_HOST || word->named == WITNESS_NAMED_SEVERAL ? sizeof(word->name) : 0),
 			 "pinned", word->named == WITNESS_PINNED, "name_matched",
 			 word->name_checked ? json_boolean(word->name_matched) : json_null());
 }

@@ -452,6 +452,17 @@ static void a_name_of_its_own_call_is_taken_where_there_was_none(void **state)
 	assert_int_equal(identity_sender_check(&record), SENDER_VERIFIED);
 }
 
+static void of_several_names_the_one_that_matched_is_kept(void **state)
+{
+	(void)state;
+	say(WITNESS_GNUTLS, WITNESS_CHAIN, 0, 0, WITNESS_NAMED_NONE, "");
+	say(WITNESS_GNUTLS, WITNESS_NAME, 0, 0, WITNESS_NAMED_HOST, "mx.example");
+	assert_int_equal(identity_sender_check(&record), SENDER_FOUND_FAULT);
+	say(WITNESS_GNUTLS, WITNESS_NAME, 1, 0, WITNESS_NAMED_HOST, "b.example");
+	assert_string_equal(record.witness.name, "b.example");
+	assert_int_equal(identity_sender_check(&record), SENDER_VERIFIED);
+}
+
 static void a_name_of_its_own_call_leaves_the_one_that_the_chain_was_checked_for(void **state)
 {
 	(void)state;
@@ -772,6 +783,7 @@ int main(void)
 		TEST(the_last_word_on_the_chain_counts),
 		TEST(a_hostile_name_ends),
 		TEST(a_name_of_its_own_call_is_taken_where_there_was_none),
+		TEST(of_several_names_the_one_that_matched_is_kept),
 		TEST(a_name_of_its_own_call_leaves_the_one_that_the_chain_was_checked_for),
 		TEST(each_word_on_the_chain_has_its_meaning),
 		TEST(a_name_that_does_not_match_is_a_fault),
