@@ -410,6 +410,60 @@ static void early_data_is_application_data(void **state)
 	lab_reset(&connection);
 }
 
+/* Presented again behind the ServerHello it would look like the client's Finished. */
+static void held_early_data_stays_application_data(void **state)
+{
+	uint8_t mine[RECORD], flight[256];
+	(void)state;
+	lab_needed();
+	struct lab_connection connection = lab_connect(LAB_IPV4, lab.implicit_port);
+	client_hello(mine);
+	lab_send(connection.client, connection.server, mine, RECORD, SIZE_MAX);
+	write_record(&connection);
+	assert_held(&connection);
+	lab_send(connection.server, connection.client, flight, server_hello(flight, 0x0303, chooses_13, sizeof(chooses_13)), SIZE_MAX);
+	for (int i = 0; i < 3; i++)
+		push(&connection);
+	assert_false(comes(&connection, RECORD, 300));
+	tell_verdict(flow_id_of(&connection), IDENTITY_VERIFIED);
+	push(&connection);
+	assert_comes(&connection);
+	lab_close(&connection);
+}
+
+/* The ClientHello has not left, and the agent's word needs a place to go to all the same. */
+static void early_data_in_the_client_hellos_segment_gets_its_verdict(void **state)
+{
+	uint8_t both[2 * RECORD];
+	struct witness witness;
+	(void)state;
+	lab_needed();
+	struct lab_connection connection = lab_connect(LAB_IPV4, lab.implicit_port);
+	client_hello(both);
+	memcpy(both + RECORD, encrypted, RECORD);
+	assert_int_equal(send(connection.client, both, sizeof(both), MSG_NOSIGNAL), sizeof(both));
+	assert_held(&connection);
+	assert_true(find_witness(flow_id_of(&connection), &witness));
+	tell_verdict(flow_id_of(&connection), IDENTITY_VERIFIED);
+	push(&connection);
+	assert_true(comes(&connection, sizeof(both), 5000));
+	assert_true(find_witness(flow_id_of(&connection), &witness));
+	assert_int_equal(witness.verdict, IDENTITY_VERIFIED); /* and it is not forgotten as the ClientHello leaves */
+	lab_close(&connection);
+}
+
+/* The agent's clock is read on another CPU. */
+static void a_heartbeat_from_the_future_is_one(void **state)
+{
+	(void)state;
+	lab_needed();
+	beat(-SECOND);
+	struct lab_connection connection = shaken();
+	write_record(&connection);
+	assert_held(&connection);
+	lab_reset(&connection);
+}
+
 static void what_follows_the_first_application_data_is_not_held(void **state)
 {
 	(void)state;
@@ -575,6 +629,47 @@ static void each_version_is_held_against_the_rules(void **state)
 		write_record(&connection);
 		assert_blocked(&connection, FACT(CLIENT_FINISHED));
 	}
+}
+
+/* A ServerHello over two records: the second one's header would stand where the version is, and be a high one. */
+static void a_server_hello_in_two_records_is_not_misread(void **state)
+{
+	uint8_t mine[RECORD], flight[256];
+	(void)state;
+	lab_needed();
+	set(&at_least_13, HOLD);
+	struct lab_connection connection = lab_connect(LAB_IPV4, lab.implicit_port);
+	client_hello(mine);
+	lab_send(connection.client, connection.server, mine, RECORD, SIZE_MAX);
+	size_t length = server_hello(flight, 0x0303, NULL, 0);
+	memmove(flight + 9 + 5, flight + 9, length - 9);
+	memcpy(flight + 3, (const uint8_t[]){ 0, 4 }, 2);
+	memcpy(flight + 9, (const uint8_t[]){ TLS_HANDSHAKE, 3, 3, 0, (uint8_t)(length - 9) }, 5);
+	flight[43] = 0;
+	lab_send(connection.server, connection.client, flight, length + 5, SIZE_MAX);
+	lab_send(connection.server, connection.client, encrypted, RECORD, SIZE_MAX);
+	lab_send(connection.client, connection.server, encrypted, RECORD, SIZE_MAX); /* not known: the agent has to tell */
+	write_record(&connection);
+	assert_held(&connection);
+	tell_verdict(flow_id_of(&connection), IDENTITY_REFUSED);
+	push(&connection);
+	assert_blocked(&connection, FACT(CLIENT_DATA));
+}
+
+/* With renegotiation_info, of one byte, at its end. */
+static void a_server_hello_alone_in_its_segment_is_read(void **state)
+{
+	uint8_t mine[RECORD], flight[256];
+	(void)state;
+	lab_needed();
+	set(&at_least_13, HOLD);
+	struct lab_connection connection = lab_connect(LAB_IPV4, lab.implicit_port);
+	client_hello(mine);
+	lab_send(connection.client, connection.server, mine, RECORD, SIZE_MAX);
+	size_t length = server_hello(flight, 0x0303, chooses_none, sizeof(chooses_none));
+	lab_send(connection.server, connection.client, flight, length, SIZE_MAX);
+	write_record(&connection);
+	assert_blocked(&connection, FACT(CLIENT_FINISHED));
 }
 
 /* Wherever the ServerHello is cut, what is read of it is right, or it is left to the agent. */
@@ -778,6 +873,11 @@ int main(void)
 		TEST(who_only_monitors_holds_nothing),
 		TEST(where_encryption_is_enough_nothing_is_held),
 		TEST(early_data_is_application_data),
+		TEST(held_early_data_stays_application_data),
+		TEST(early_data_in_the_client_hellos_segment_gets_its_verdict),
+		TEST(a_heartbeat_from_the_future_is_one),
+		TEST(a_server_hello_in_two_records_is_not_misread),
+		TEST(a_server_hello_alone_in_its_segment_is_read),
 		TEST(what_follows_the_first_application_data_is_not_held),
 		TEST(the_witness_alone_is_enough_where_it_fits_the_rule),
 		TEST(a_word_of_the_witness_ends_the_waiting),

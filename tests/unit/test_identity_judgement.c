@@ -24,7 +24,10 @@ enum sender {
 	CHAIN_STRICT,
 	CHAIN_LENIENT,
 	CHAIN_ANY, /* the mode is not known */
+	VERIFIED_SEVERAL, /* for one of several names; the first of them is told */
 	FAULT_18, FAULT_20, FAULT_10, FAULT_62, FAULT_64,
+	FAULT_23,         /* revoked */
+	GNUTLS_REVOKED,
 	GNUTLS_UNTRUSTED, GNUTLS_NAME, GNUTLS_EXPIRED, GNUTLS_NOT_ACTIVE, GNUTLS_NAME_CALL,
 	GNUTLS_NO_RESULT, /* the call itself failed */
 	NOT_MADE,
@@ -46,6 +49,9 @@ static const struct {
 	[CHAIN_STRICT] = { WITNESS_OPENSSL, .mode = WITNESS_MODE_STRICT, .result = 1 },
 	[CHAIN_LENIENT] = { WITNESS_OPENSSL, .mode = WITNESS_MODE_LENIENT, .result = 1 },
 	[CHAIN_ANY] = { WITNESS_OPENSSL, .result = 1 },
+	[VERIFIED_SEVERAL] = { WITNESS_OPENSSL, WITNESS_NAMED_SEVERAL, WITNESS_MODE_STRICT, .result = 1 },
+	[FAULT_23] = { WITNESS_OPENSSL, WITNESS_NAMED_HOST, WITNESS_MODE_LENIENT, .result = 1, .error = 23 },
+	[GNUTLS_REVOKED] = { WITNESS_GNUTLS, WITNESS_NAMED_HOST, .error = 0x62 },
 	[FAULT_18] = { WITNESS_OPENSSL, WITNESS_NAMED_HOST, WITNESS_MODE_LENIENT, .result = 1, .error = 18 },
 	[FAULT_20] = { WITNESS_OPENSSL, WITNESS_NAMED_HOST, WITNESS_MODE_LENIENT, .result = 0, .error = 20 },
 	[FAULT_10] = { WITNESS_OPENSSL, WITNESS_NAMED_HOST, WITNESS_MODE_LENIENT, .result = 1, .error = 10 },
@@ -79,7 +85,7 @@ static struct identity_record record_of(enum sender sender, unsigned own, enum n
 	word->name_checked = senders[sender].name_call_failed;
 	word->handshake_done = word->library != 0;
 	word->checked = sender < NOT_MADE;
-	if (word->named == WITNESS_NAMED_HOST)
+	if (word->named == WITNESS_NAMED_HOST || word->named == WITNESS_NAMED_SEVERAL)
 		strcpy(word->name, "mx.example");
 	record.heard_seen = record.certificates_seen = sender <= NOT_MADE;
 	record.check = (struct own_check){
@@ -455,6 +461,9 @@ static const struct {
 	{ VERIFIED, NONE, NOWHERE, "mx.exampl", OPEN },
 	{ VERIFIED, NONE, NOWHERE, "mx.example.org", OPEN },
 	{ GNUTLS_VERIFIED, NONE, NOWHERE, "mx.example", PASSES },
+	{ VERIFIED_SEVERAL, NONE, NOWHERE, NULL, PASSES },
+	{ VERIFIED_SEVERAL, NONE, NOWHERE, "mx.example", OPEN }, /* it may have been another that matched */
+	{ VERIFIED_SEVERAL, MISMATCH, POLICY, "mx.example", REFUSED },
 	{ VERIFIED_LONG, NONE, NOWHERE, NULL, PASSES },
 	{ VERIFIED_LONG, NONE, NOWHERE, "mx.example", OPEN },
 	{ PINNED, UNTRUSTED, SNI, NULL, PASSES },
@@ -484,6 +493,10 @@ static const struct {
 	{ FAULT_20, MISMATCH, POLICY, "mx.example", REFUSED },
 	{ FAULT_10, NONE, NOWHERE, NULL, REFUSED },
 	{ FAULT_10, MADE, LIBRARY, NULL, REFUSED },
+	{ FAULT_10, MADE, POLICY, "mx.example", REFUSED }, /* policy overrules the name, and nothing else */
+	{ FAULT_23, MADE, POLICY, "mx.example", REFUSED },
+	{ GNUTLS_REVOKED, MADE, LIBRARY, NULL, REFUSED }, /* and untrusted: the agent knows better only of that */
+	{ GNUTLS_REVOKED, MADE, POLICY, "mx.example", REFUSED },
 	{ FAULT_62, NONE, NOWHERE, NULL, REFUSED },
 	{ FAULT_62, MADE, SNI, NULL, REFUSED },
 	{ FAULT_62, NONE, NOWHERE, "mx.example", REFUSED },
@@ -609,6 +622,7 @@ static void an_older_version_is_refused(void **state)
 	assert_int_equal(identity_verdict(&event, &tls12, &bad, NULL), IDENTITY_REFUSED);
 	assert_int_equal(identity_verdict(&event, &tls12, NULL, NULL), IDENTITY_LEFT_OPEN);
 	assert_int_equal(identity_verdict(&event, &unread, &good, NULL), IDENTITY_LEFT_OPEN);
+	assert_int_equal(identity_verdict(&event, &unread, &bad, NULL), IDENTITY_REFUSED); /* whatever the version is */
 	event.min_tls = TLS_VERSION_13;
 	assert_int_equal(identity_verdict(&event, &tls12, &good, NULL), IDENTITY_REFUSED);
 }
