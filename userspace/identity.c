@@ -181,7 +181,8 @@ unsigned identity_disagreements(const struct identity_record *record, const char
 		texts[count++] = "the sender's library trusts the chain, the agent's own check does not";
 	if (sender == SENDER_FOUND_FAULT && sound && !own->name_mismatch)
 		texts[count++] = "the sender's library found fault, the agent's own check does not";
-	if (sender == SENDER_VERIFIED && record->witness.named != WITNESS_PINNED && own->name_mismatch)
+	if (sender == SENDER_VERIFIED && record->witness.named != WITNESS_PINNED && own->name_mismatch &&
+	    own->name_from != NAME_FROM_POLICY)
 		texts[count++] = "the sender's library accepts the name, the agent's own check does not";
 	return count;
 }

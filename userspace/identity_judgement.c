@@ -160,6 +160,14 @@ static enum outcome outcome_of(const struct flow_event *event, const struct iden
 	return OUTCOME_ENCRYPTED;
 }
 
+/* The sender has insisted on a good server; that it is not the one whom policy names, it could not know. */
+static bool did_its_part(const struct identity_record *record)
+{
+	enum sender_check sender = identity_sender_check(record);
+	return sender == SENDER_VERIFIED || (sender == SENDER_CHAIN_ONLY && record->witness.mode == WITNESS_MODE_STRICT &&
+					     record->check.name_from == NAME_FROM_POLICY);
+}
+
 void judge_identity(const struct flow_event *event, const struct tls_summary *tls, const struct identity_record *record,
 		    struct judgement *judgement)
 {
@@ -178,7 +186,7 @@ void judge_identity(const struct flow_event *event, const struct tls_summary *tl
 	if (judgement->outcome == OUTCOME_CLEARTEXT || judgement->outcome == OUTCOME_UNKNOWN)
 		return;
 	find_faults(event, record, judgement);
-	if (by_sender == OUTCOME_UNVERIFIED && went_on && established && identity_sender_check(record) != SENDER_VERIFIED)
+	if (by_sender == OUTCOME_UNVERIFIED && went_on && established && !did_its_part(record))
 		find(judgement, FINDING_VERIFICATION_SKIPPED, by_policy ? SEVERITY_INFO : severity_of(event));
 	if (event->require == REQUIRE_NONE)
 		memset(judgement->severity, SEVERITY_INFO, sizeof(judgement->severity));

@@ -701,6 +701,8 @@ static void a_name_that_only_the_sender_accepts(void **state)
 	record.check.made = record.check.name_mismatch = true;
 	record.check.name_from = NAME_FROM_LIBRARY;
 	assert_disagreements(accepts, NULL, NULL);
+	record.check.name_from = NAME_FROM_POLICY; /* another name than the one that the sender accepts */
+	assert_disagreements(NULL, NULL, NULL);
 	checked_good(WITNESS_PINNED); /* then the name does not matter to it */
 	record.check.made = record.check.name_mismatch = true;
 	assert_disagreements(NULL, NULL, NULL);
