@@ -7,20 +7,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <link.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "kernel_object.h"
 #include "library.h"
+#include "seccomp_trial.h"
 #include "witness.h"
 
 #pragma GCC diagnostic push
@@ -402,62 +398,6 @@ static bool consider_processes(struct kernel_witness *witness)
 	return true;
 }
 
-/* ---- does a process under seccomp survive it? ------------------------------------------------------------- */
-
-/* What the trial's uretprobe is put on. */
-__attribute__((noinline, used)) static int trial_target(int number)
-{
-	__asm__ volatile("" : "+r"(number));
-	return number + 1;
-}
-
-struct own_file {
-	uintptr_t address;
-	uint64_t offset;
-};
-
-static int find_own_offset(struct dl_phdr_info *info, size_t size, void *context)
-{
-	struct own_file *own = context;
-	(void)size;
-	for (unsigned i = 0; i < info->dlpi_phnum; i++) {
-		const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
-		uintptr_t start = info->dlpi_addr + segment->p_vaddr;
-		if (segment->p_type == PT_LOAD && own->address >= start && own->address < start + segment->p_filesz) {
-			own->offset = own->address - start + segment->p_offset;
-			return 1;
-		}
-	}
-	return 0;
-}
-
-/*
- * Linux 6.11 to 6.13 kill a process under seccomp that returns from a probed function, for the system call by which that
- * is done. Mail programs run so: one of our own has to try it first.
- */
-static bool survives_seccomp(struct kernel_witness *witness)
-{
-	struct own_file own = { .address = (uintptr_t)trial_target };
-	LIBBPF_OPTS(bpf_uprobe_opts, options, .retprobe = true);
-	int status = 0;
-	if (!dl_iterate_phdr(find_own_offset, &own))
-		return false;
-	struct bpf_link *link = bpf_program__attach_uprobe_opts(witness->bpf->progs.witness_trial, -1, "/proc/self/exe",
-								(size_t)own.offset, &options);
-	if (!link)
-		return false;
-	pid_t child = fork();
-	if (child == 0) {
-		if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT))
-			syscall(SYS_exit, 0); /* a kernel without seccomp kills nobody by it */
-		trial_target(1);
-		syscall(SYS_exit, 0);
-	}
-	bool survived = child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status);
-	bpf_link__destroy(link);
-	return survived;
-}
-
 /* ---- open and close --------------------------------------------------------------------------------------- */
 
 /* The maps of the socket hooks, wherever the two objects have one of the same name. */
@@ -495,7 +435,7 @@ static const struct kernel_witness_state *start(struct kernel *kernel, struct ke
 	int error = load(kernel, witness);
 	if (error)
 		return fail(witness, "its BPF object does not load", -error);
-	if (!survives_seccomp(witness))
+	if (!uretprobe_survives_seccomp(witness->bpf->progs.witness_trial))
 		return fail(witness, "this kernel kills processes under seccomp that meet a uretprobe, or has no uprobes", 0);
 	witness->state.active = true;
 	consider_linker_cache(witness);

@@ -300,21 +300,28 @@ static void an_exception_passes(void **state)
 	lab_no_rule(&key);
 }
 
-static void undecided_verification_blocks_application_data(void **state)
+static const uint8_t encrypted[64] = { 0x17, 3, 3, 0, 59 };
+
+/* Hellos, the server's flight, the client's Finished: next comes its first application data. */
+static struct lab_connection shake_hands(void)
 {
-	(void)state;
-	/* hellos, the server's flight, the client's Finished, then its first application data */
 	static const uint8_t client_hello[64] = { 0x16, 3, 1, 0, 59, 1 };
 	static const uint8_t server_hello[64] = { 0x16, 3, 3, 0, 59, 2 };
-	static const uint8_t encrypted[64] = { 0x17, 3, 3, 0, 59 };
 	const struct policy_rule rule = { .require = REQUIRE_VERIFIED, .action = ACTION_BLOCK, .undecided = DOUBT_BLOCK };
-	lab_needed();
 	lab_set(MODE_BLOCK, &rule, false, false);
 	struct lab_connection connection = lab_connect(LAB_IPV4, lab.implicit_port);
 	lab_send(connection.client, connection.server, client_hello, 64, SIZE_MAX);
 	lab_send(connection.server, connection.client, server_hello, 64, SIZE_MAX);
 	lab_send(connection.server, connection.client, encrypted, 64, SIZE_MAX);
 	lab_send(connection.client, connection.server, encrypted, 64, SIZE_MAX);
+	return connection;
+}
+
+static void undecided_verification_blocks_application_data(void **state)
+{
+	(void)state;
+	lab_needed();
+	struct lab_connection connection = shake_hands();
 	assert_int_equal(send(connection.client, encrypted, 64, MSG_NOSIGNAL), 64);
 	assert_int_equal(lab_wait(connection.client_port, EVENT_BLOCKED)->stopped, FACT(CLIENT_DATA));
 	assert_int_equal(lab_waiting(connection.server), 0);
@@ -324,20 +331,11 @@ static void undecided_verification_blocks_application_data(void **state)
 /* It is presented again by TCP's timer, and by whoever pushes the socket; by then its facts look like those of TLS that is up. */
 static void blocked_application_data_stays_blocked(void **state)
 {
-	static const uint8_t client_hello[64] = { 0x16, 3, 1, 0, 59, 1 };
-	static const uint8_t server_hello[64] = { 0x16, 3, 3, 0, 59, 2 };
-	static const uint8_t encrypted[64] = { 0x17, 3, 3, 0, 59 };
 	static const uint8_t long_record[133] = { 0x17, 3, 3, 0, 128 };
-	const struct policy_rule rule = { .require = REQUIRE_VERIFIED, .action = ACTION_BLOCK, .undecided = DOUBT_BLOCK };
 	int off = 0;
 	(void)state;
 	lab_needed();
-	lab_set(MODE_BLOCK, &rule, false, false);
-	struct lab_connection connection = lab_connect(LAB_IPV4, lab.implicit_port);
-	lab_send(connection.client, connection.server, client_hello, 64, SIZE_MAX);
-	lab_send(connection.server, connection.client, server_hello, 64, SIZE_MAX);
-	lab_send(connection.server, connection.client, encrypted, 64, SIZE_MAX);
-	lab_send(connection.client, connection.server, encrypted, 64, SIZE_MAX);
+	struct lab_connection connection = shake_hands();
 	assert_int_equal(send(connection.client, long_record, sizeof(long_record), MSG_NOSIGNAL), sizeof(long_record));
 	assert_int_equal(lab_wait(connection.client_port, EVENT_BLOCKED)->stopped, FACT(CLIENT_DATA) | FACT(CLIENT_PROCEEDED));
 	for (int i = 0; i < 5; i++) {

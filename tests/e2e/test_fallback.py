@@ -17,7 +17,11 @@ def last_in_clear(agent, at_least):
     return before, clear
 
 
-def expect_linked(agent, before, clear):
+def expect_fallback(agent, findings):
+    """One session went in clear; those before it failed in TLS, with findings, and one of them is linked."""
+    before, clear = last_in_clear(agent, 2)
+    for session in before:
+        expect(session, "failed", findings)
     expect(clear, "cleartext", CLEAR | {"tls-fallback"}, cause="tls-fallback")
     assert clear["linked_session"] in {session["id"] for session in before}, clear
     raised = [alert for alert in agent.alerts() if alert["event"]["action"] == "tls-fallback"]
@@ -30,10 +34,7 @@ def test_exim(exim_sender, serve, watch, fault):
     serve(fault)
     agent = watch()
     assert exim_sender.deliver("no").delivered
-    before, clear = last_in_clear(agent, 2)
-    for session in before:
-        expect(session, "failed", {"tls-handshake-failed"})
-    expect_linked(agent, before, clear)
+    expect_fallback(agent, {"tls-handshake-failed"})
 
 
 def test_exim_after_a_bad_certificate(exim_sender, serve, watch):
@@ -41,10 +42,7 @@ def test_exim_after_a_bad_certificate(exim_sender, serve, watch):
     serve(certificate="self-signed")
     agent = watch(identity={"witness": True})
     assert exim_sender.deliver("must-or-clear").delivered
-    before, clear = last_in_clear(agent, 2)
-    for session in before:
-        expect(session, "failed", {"certificate-untrusted"})
-    expect_linked(agent, before, clear)
+    expect_fallback(agent, {"certificate-untrusted"})
 
 
 @pytest.mark.parametrize("code", ["454", "502"])
@@ -67,10 +65,7 @@ def test_opensmtpd(opensmtpd_sender, serve, watch, fault):
     serve(fault)
     agent = watch()
     assert opensmtpd_sender.deliver("may").delivered
-    before, clear = last_in_clear(agent, 2)
-    for session in before:
-        expect(session, "failed", {"tls-handshake-failed"})
-    expect_linked(agent, before, clear)
+    expect_fallback(agent, {"tls-handshake-failed"})
 
 
 def test_what_policy_stopped_inside_tls_is_linked(exim_sender, serve, watch):
