@@ -26,6 +26,20 @@ void dialogue_run_start(struct dialogue_run *run, bool implicit_tls, uint8_t mod
 	dialogue_start(&run->client, &run->server, implicit_tls);
 }
 
+void dialogue_run_join(struct dialogue_run *run, bool implicit_tls, uint8_t mode, const struct policy_rule *rule)
+{
+	dialogue_run_start(run, implicit_tls, mode, rule);
+	dialogue_join(&run->client, &run->server, implicit_tls);
+}
+
+void dialogue_run_begin(struct dialogue_run *run, const struct vector *vector, uint8_t mode, const struct policy_rule *rule)
+{
+	if (vector->midway)
+		dialogue_run_join(run, vector->implicit_tls, mode, rule);
+	else
+		dialogue_run_start(run, vector->implicit_tls, mode, rule);
+}
+
 static uint32_t client_chunk(struct dialogue_run *run, const uint8_t *bytes, size_t left)
 {
 	struct client_parser *work = &run->work;
@@ -76,7 +90,7 @@ static bool is_condemned(struct dialogue_run *run)
 
 static void commit(struct dialogue_run *run)
 {
-	uint64_t new_facts = run->work.facts & ~run->client.facts;
+	uint64_t new_facts = facts_known(run->work.facts) & ~facts_known(run->client.facts);
 	uint32_t demands = run->work.demands;
 	run->client = run->work;
 	if ((new_facts & FACTS_TO_TELL) || ((demands & DEMAND_AUTH) && (run->client.facts & FACT(CREDENTIAL_CLEAR))))
@@ -103,7 +117,7 @@ bool dialogue_run_client(struct dialogue_run *run, const uint8_t *bytes, size_t 
 		commit(run);
 		return true;
 	}
-	run->stopped = run->work.facts & ~run->client.facts;
+	run->stopped = facts_known(run->work.facts) & ~run->client.facts; /* what was a guess there has left the host */
 	run->client = run->work;
 	run->client.facts |= FACT(BLOCKED);
 	run->blocked = true;
@@ -147,7 +161,7 @@ unsigned dialogue_run_vector(struct dialogue_run *run, const struct vector *vect
 {
 	static uint8_t segment[VECTOR_SEGMENT_MAX];
 	unsigned count = vector_steps(vector);
-	dialogue_run_start(run, vector->implicit_tls, mode, rule);
+	dialogue_run_begin(run, vector, mode, rule);
 	for (unsigned i = 0; i < count; i++) {
 		enum vector_side side = vector->steps[i].side;
 		size_t length = vector_segment(&vector->steps[i], segment);
@@ -163,7 +177,7 @@ struct flow_event dialogue_run_event(const struct dialogue_run *run, enum event_
 {
 	struct flow_event event = {
 		.flow_id = 1,
-		.facts = run->client.facts | run->server.facts,
+		.facts = facts_known(run->client.facts | run->server.facts),
 		.stopped = run->stopped,
 		.sequence = 1,
 		.server_port = run->implicit_tls ? 465 : 25,
@@ -178,8 +192,9 @@ struct flow_event dialogue_run_event(const struct dialogue_run *run, enum event_
 		.server_alert = run->server.alert,
 		.starttls_anonymous = run->client.anonymoustls,
 	};
-	memcpy(event.mechanism, run->client.mechanism, sizeof(event.mechanism));
-	if (run->client.account_known)
+	if (!facts_are_lost(run->client.facts)) /* a guess is not told */
+		memcpy(event.mechanism, run->client.mechanism, sizeof(event.mechanism));
+	if (!facts_are_lost(run->client.facts) && run->client.account_known)
 		memcpy(event.account, run->client.account, sizeof(event.account));
 	memcpy(event.server_name, run->server.name, sizeof(event.server_name));
 	return event;

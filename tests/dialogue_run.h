@@ -37,6 +37,10 @@ struct dialogue_cut {
 
 /* At the start of a flow. mode and rule as policy has them. */
 void dialogue_run_start(struct dialogue_run *run, bool implicit_tls, uint8_t mode, const struct policy_rule *rule);
+/* The same for a flow that was there first. */
+void dialogue_run_join(struct dialogue_run *run, bool implicit_tls, uint8_t mode, const struct policy_rule *rule);
+/* One of the two, as the vector has it. */
+void dialogue_run_begin(struct dialogue_run *run, const struct vector *vector, uint8_t mode, const struct policy_rule *rule);
 /* One segment. Of the client's: returns false if it is dropped. */
 bool dialogue_run_client(struct dialogue_run *run, const uint8_t *bytes, size_t length);
 void dialogue_run_server(struct dialogue_run *run, const uint8_t *bytes, size_t length);

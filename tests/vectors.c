@@ -16,6 +16,7 @@ const struct vector vectors[] = {
 #include "vectors/mail.h"
 #include "vectors/tls.h"
 #include "vectors/handshake.h"
+#include "vectors/midway.h"
 };
 /* clang-format on */
 

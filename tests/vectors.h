@@ -29,6 +29,7 @@ struct vector_step {
 struct vector {
 	const char *name;
 	bool implicit_tls;
+	bool midway; /* the flow was there first: the steps are what is seen of it */
 	struct vector_step steps[VECTOR_STEPS_MAX]; /* up to the first VECTOR_END */
 
 	/* at the end, in monitor mode with `require: encrypted` and `unknown: pass` */

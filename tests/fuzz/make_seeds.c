@@ -15,7 +15,7 @@ static int write_seed(const char *folder, const struct vector *vector)
 	FILE *file = fopen(path, "we");
 	if (!file)
 		return -1;
-	fputc(vector->implicit_tls ? 1 : 0, file);
+	fputc((vector->implicit_tls ? 1 : 0) | (vector->midway ? 4 : 0), file);
 	for (unsigned i = 0; i < vector_steps(vector); i++) {
 		size_t length = vector_segment(&vector->steps[i], segment);
 		length = length > LONGEST ? LONGEST : length;
