@@ -65,6 +65,7 @@ static __noinline int emit(struct flow *flow, __u8 reason)
 	event->min_tls = flow->min_tls;
 	event->held_ns = flow->held_ns;
 	event->sender_is_new = flow->sender_is_new;
+	event->adopted = flow->adopted;
 	__builtin_memcpy(event->client_address, flow->client_address, 16);
 	__builtin_memcpy(event->server_address, flow->server_address, 16);
 	__builtin_memcpy(event->comm, flow->comm, sizeof(event->comm));

@@ -13,7 +13,7 @@
 
 #include <linux/types.h>
 
-#define EVENT_ABI_VERSION 3
+#define EVENT_ABI_VERSION 4
 
 #define MECHANISM_SIZE 32     /* a SASL mechanism's name, and NUL */
 #define MECHANISM_NAME_MAX 20 /* RFC 4422 section 3.1 */
@@ -81,10 +81,12 @@ struct flow_event {
 	char mechanism[MECHANISM_SIZE];     /* of the last AUTH; upper case, NUL-terminated; "" if none, "?" if it can be no name */
 	char account[ACCOUNT_SIZE];         /* hostile bytes; NUL-terminated; "" if not known */
 	char server_name[SERVER_NAME_SIZE]; /* hostile bytes; NUL-terminated */
+	__u8 adopted; /* 1: the flow was there before the hooks: byte counts are not known, and its end may not be told */
+	__u8 reserved[3];
 };
 
 _Static_assert(sizeof(struct flow_event) == 88 + 20 + 12 + 12 + 32 + 16 + MECHANISM_SIZE + ACCOUNT_SIZE + SERVER_NAME_SIZE + 4,
-	       "event ABI: no implicit padding but the four bytes at the end");
+	       "event ABI: no implicit padding");
 
 /*
  * The clear part of a TLS handshake, as it passed: consecutive bytes of one direction, from the first TLS record on.
@@ -118,7 +120,8 @@ _Static_assert(sizeof(struct handshake_event) != sizeof(struct flow_event), "eve
 	X(STORAGE_FAILED,   "storage_failed")   /* no room for a flow's state (optmem_max) */ \
 	X(GAPS,             "gaps")             /* flows with bytes missing */ \
 	X(CAPS,             "caps")             /* flows that reached the parse cap */ \
-	X(HELPER_FAILED,    "helper_failed")    /* any other BPF helper */
+	X(HELPER_FAILED,    "helper_failed")    /* any other BPF helper */ \
+	X(FLOWS_ADOPTED,    "flows_adopted")    /* connections that were there before the hooks, and have moved since */
 /* clang-format on */
 
 enum counter_id {
