@@ -121,7 +121,9 @@ _Static_assert(sizeof(struct handshake_event) != sizeof(struct flow_event), "eve
 	X(GAPS,             "gaps")             /* flows with bytes missing */ \
 	X(CAPS,             "caps")             /* flows that reached the parse cap */ \
 	X(HELPER_FAILED,    "helper_failed")    /* any other BPF helper */ \
-	X(FLOWS_ADOPTED,    "flows_adopted")    /* connections that were there before the hooks, and have moved since */
+	X(FLOWS_ADOPTED,    "flows_adopted")    /* connections that were there before the hooks, and have moved since */ \
+	X(FLOWS_FOUND,      "flows_found")      /* ... those that the agent found when it started */ \
+	X(NETNS_UNSEEN,     "netns_unseen")     /* network namespaces that it could not look into then */
 /* clang-format on */
 
 enum counter_id {

@@ -199,6 +199,8 @@ struct kernel *kernel_open(const struct config *config, pid_t agent, struct kern
 		goto failed;
 	}
 	kernel_heartbeat(kernel);
+	kernel_adopt(kernel, config);
+	kernel_heartbeat(kernel);
 	kernel_witness_open(kernel, config); /* last: it looks at many files, and what blocks in clear is at work already */
 	kernel_heartbeat(kernel);
 	return kernel;
@@ -276,6 +278,7 @@ void kernel_heartbeat(struct kernel *kernel)
 
 void kernel_tidy(struct kernel *kernel)
 {
+	kernel_adopt_tidy(kernel);
 	sock_diag_tidy(kernel->diag);
 }
 

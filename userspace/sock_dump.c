@@ -26,6 +26,7 @@ enum { ESTABLISHED = 1, SYN_SENT = 2, CLOSE_WAIT = 8, LISTEN = 10 };
 #define NAMESPACES_MAX 4096 /* looked into */
 #define PASSES_MAX 3        /* through /proc: a process may end while it is looked at, and its namespace live on */
 #define ANSWER_SIZE 65536
+#define ATTRIBUTE_HEADER sizeof(struct nlattr) /* a multiple of NLA_ALIGNTO */
 
 /* One namespace's, until all of it is read: only then it is known which ports are listened on. */
 struct listing {
@@ -54,24 +55,24 @@ static void read_attributes(const struct nlmsghdr *header, struct found_socket *
 {
 	const char *at = (const char *)NLMSG_DATA(header) + NLMSG_ALIGN(sizeof(struct inet_diag_msg));
 	size_t left = header->nlmsg_len > (size_t)(at - (const char *)header) ? header->nlmsg_len - (size_t)(at - (const char *)header) : 0;
-	while (left >= NLA_HDRLEN) {
+	while (left >= ATTRIBUTE_HEADER) {
 		struct nlattr attribute;
 		struct tcp_info info = { 0 };
 		memcpy(&attribute, at, sizeof(attribute));
-		if (attribute.nla_len < NLA_HDRLEN || attribute.nla_len > left)
+		if (attribute.nla_len < ATTRIBUTE_HEADER || attribute.nla_len > left)
 			return;
-		size_t length = attribute.nla_len - (size_t)NLA_HDRLEN;
+		size_t length = attribute.nla_len - ATTRIBUTE_HEADER;
 		if (attribute.nla_type == INET_DIAG_CGROUP_ID && length >= sizeof(found->cgroup_id)) {
-			memcpy(&found->cgroup_id, at + NLA_HDRLEN, sizeof(found->cgroup_id));
+			memcpy(&found->cgroup_id, at + ATTRIBUTE_HEADER, sizeof(found->cgroup_id));
 		} else if ((attribute.nla_type & NLA_TYPE_MASK) == INET_DIAG_SK_BPF_STORAGES) {
 			found->has_storage = true;
 		} else if (attribute.nla_type == INET_DIAG_INFO && length >= offsetof(struct tcp_info, tcpi_segs_out)) {
-			memcpy(&info, at + NLA_HDRLEN, length < sizeof(info) ? length : sizeof(info));
+			memcpy(&info, at + ATTRIBUTE_HEADER, length < sizeof(info) ? length : sizeof(info));
 			/* the SYN counts one */
 			found->silent = info.tcpi_bytes_received == 0 && info.tcpi_bytes_acked <= 1 &&
 					(info.tcpi_unacked == 0 || state == SYN_SENT);
 		}
-		size_t step = NLA_ALIGN(attribute.nla_len);
+		size_t step = ((size_t)attribute.nla_len + NLA_ALIGNTO - 1) & ~((size_t)NLA_ALIGNTO - 1);
 		if (step >= left)
 			return;
 		at += step;
