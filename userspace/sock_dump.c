@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/inet_diag.h>
+#include <linux/magic.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <linux/tcp.h>
@@ -14,6 +15,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "sock_diag.h"
@@ -209,58 +211,98 @@ static int list_netns(const struct sock_dump *dump, int netlink)
 
 /* ---- all of them ------------------------------------------------------------------------------------------ */
 
-struct search {
-	const struct sock_dump *dump;
-	ino_t done[NAMESPACES_MAX];
-	unsigned count, unseen;
-	bool hidden; /* there are some that cannot even be told apart */
+struct inodes {
+	ino_t list[NAMESPACES_MAX];
+	unsigned count;
 };
 
-static bool is_done(struct search *search, ino_t inode)
+struct search {
+	const struct sock_dump *dump;
+	struct inodes done;   /* of the namespaces */
+	struct inodes seen;   /* of the same ones' /proc/PID/net/tcp: each namespace has files of its own there */
+	struct inodes hidden; /* of those of processes whose namespace may not be entered */
+	unsigned unseen;
+};
+
+static bool has(const struct inodes *inodes, ino_t inode)
 {
-	for (unsigned i = 0; i < search->count; i++) {
-		if (search->done[i] == inode)
+	for (unsigned i = 0; i < inodes->count; i++) {
+		if (inodes->list[i] == inode)
 			return true;
 	}
-	if (search->count == NAMESPACES_MAX)
-		return true;
-	search->done[search->count++] = inode;
 	return false;
 }
 
-/* Looks into the namespace behind path, if that was not done yet. Returns 0 or a negative errno. */
-static int look_into(struct search *search, const char *path, bool own)
+/* Returns false if it was there before, or there is no room. */
+static bool note(struct inodes *inodes, ino_t inode)
 {
+	if (has(inodes, inode) || inodes->count == NAMESPACES_MAX)
+		return false;
+	inodes->list[inodes->count++] = inode;
+	return true;
+}
+
+/* Looks into the namespace behind the descriptor, if that was not done yet. Returns 0 or a negative errno. */
+static int look_into(struct search *search, int fd, bool own)
+{
+	struct statfs kind;
 	struct stat status;
-	int result = 0, fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fstatfs(fd, &kind) < 0 || fstat(fd, &status) < 0)
+		return -errno;
+	if (kind.f_type != NSFS_MAGIC || !note(&search->done, status.st_ino))
+		return 0;
+	int netlink = sock_diag_open_in(own ? -1 : fd);
+	int result = netlink < 0 ? netlink : list_netns(search->dump, netlink);
+	if (netlink >= 0)
+		close(netlink);
+	search->unseen += result != 0;
+	return result;
+}
+
+static int look_at_process(struct search *search, const char *process)
+{
+	char path[320], file[320];
+	struct stat status;
+	snprintf(path, sizeof(path), "/proc/%.255s/ns/net", process);
+	snprintf(file, sizeof(file), "/proc/%.255s/net/tcp", process);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0) {
-		search->hidden |= errno == EACCES || errno == EPERM;
+		/* it may be one that others are in, too */
+		if ((errno == EACCES || errno == EPERM) && stat(file, &status) == 0)
+			note(&search->hidden, status.st_ino);
 		return -errno;
 	}
-	if (fstat(fd, &status) < 0) {
-		result = -errno;
-	} else if (!is_done(search, status.st_ino)) {
-		int netlink = sock_diag_open_in(own ? -1 : fd);
-		result = netlink < 0 ? netlink : list_netns(search->dump, netlink);
-		if (netlink >= 0)
-			close(netlink);
-		search->unseen += result != 0;
-	}
+	int result = look_into(search, fd, strcmp(process, "self") == 0);
+	if (stat(file, &status) == 0)
+		note(&search->seen, status.st_ino);
 	close(fd);
 	return result;
 }
 
-static void look_below(struct search *search, const char *folder, const char *suffix, bool processes)
+static void look_at_processes(struct search *search)
 {
-	char path[512];
-	DIR *directory = opendir(folder);
+	DIR *directory = opendir("/proc");
 	if (!directory)
 		return;
 	for (struct dirent *entry; (entry = readdir(directory));) {
-		if (processes ? !isdigit((unsigned char)entry->d_name[0]) : entry->d_name[0] == '.')
+		if (isdigit((unsigned char)entry->d_name[0]))
+			look_at_process(search, entry->d_name);
+	}
+	closedir(directory);
+}
+
+/* As `ip netns` names them: a socket may be in one that no process is in any more. */
+static void look_at_names(struct search *search)
+{
+	DIR *directory = opendir("/run/netns");
+	if (!directory)
+		return;
+	for (struct dirent *entry; (entry = readdir(directory));) {
+		int fd = entry->d_name[0] == '.' ? -1 : openat(dirfd(directory), entry->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		if (fd < 0)
 			continue;
-		snprintf(path, sizeof(path), "%s/%.255s%s", folder, entry->d_name, suffix);
-		look_into(search, path, false);
+		look_into(search, fd, false);
+		close(fd);
 	}
 	closedir(directory);
 }
@@ -272,13 +314,15 @@ int sock_dump(const struct sock_dump *dump, unsigned *unseen)
 	if (!search)
 		return -ENOMEM;
 	search->dump = dump;
-	int error = look_into(search, "/proc/self/ns/net", true);
-	for (unsigned pass = 0, before = 0; !error && pass < PASSES_MAX && search->count != before; pass++) {
-		before = search->count;
-		look_below(search, "/proc", "/ns/net", true);
-		look_below(search, "/run/netns", "", false);
+	int error = look_at_process(search, "self");
+	for (unsigned pass = 0, before = 0; !error && pass < PASSES_MAX && search->done.count != before; pass++) {
+		before = search->done.count;
+		look_at_processes(search);
+		look_at_names(search);
 	}
-	*unseen = search->unseen + search->hidden;
+	*unseen = search->unseen;
+	for (unsigned i = 0; i < search->hidden.count; i++)
+		*unseen += !has(&search->seen, search->hidden.list[i]);
 	free(search);
 	return error;
 }
