@@ -17,6 +17,7 @@
 #include "alert.h"
 #include "config.h"
 #include "control.h"
+#include "event.h"
 #include "history.h"
 #include "identity_check.h"
 #include "kernel.h"
@@ -39,7 +40,9 @@ struct options {
 enum { TIMERS = 5, SIGNALS = 3 };
 
 struct loop {
+	struct agent *agent;
 	struct event *ring;
+	struct event *look_again;
 	struct event *timers[TIMERS];
 	struct event *signals[SIGNALS];
 };
@@ -88,11 +91,17 @@ static void parse_options(int argc, char **argv, struct options *options)
 
 /* ---- the loop --------------------------------------------------------------------------------------------- */
 
+/* What comes right behind an event that woke the agent does not wake it again (WAKE_INTERVAL_NS). */
 static void on_ring(evutil_socket_t fd, short what, void *context)
 {
+	static const struct timeval soon = { .tv_usec = WAKE_INTERVAL_NS / 1000 + 1000 };
+	struct loop *loop = context;
+	uint64_t before = loop->agent->counts.events_read;
 	(void)fd;
 	(void)what;
-	agent_read_events(context);
+	agent_read_events(loop->agent);
+	if (loop->agent->counts.events_read != before)
+		evtimer_add(loop->look_again, &soon);
 }
 
 static void on_second(evutil_socket_t fd, short what, void *context)
@@ -153,10 +162,10 @@ static void on_hangup(evutil_socket_t number, short what, void *context)
 	notify_ready("running");
 }
 
-static struct event *start_timer(struct agent *agent, event_callback_fn callback, uint64_t interval_us)
+static struct event *start_timer(struct agent *agent, event_callback_fn callback, void *context, uint64_t interval_us)
 {
 	struct timeval interval = { .tv_sec = (time_t)(interval_us / 1000000), .tv_usec = (suseconds_t)(interval_us % 1000000) };
-	struct event *timer = event_new(agent->base, -1, EV_PERSIST, callback, agent);
+	struct event *timer = event_new(agent->base, -1, EV_PERSIST, callback, context);
 	if (timer)
 		event_add(timer, &interval);
 	return timer;
@@ -172,15 +181,17 @@ static struct event *start_signal(struct agent *agent, int number, event_callbac
 
 static void loop_start(struct loop *loop, struct agent *agent)
 {
-	loop->ring = event_new(agent->base, kernel_ring_fd(agent->kernel), EV_READ | EV_PERSIST, on_ring, agent);
+	loop->agent = agent;
+	loop->look_again = evtimer_new(agent->base, on_ring, loop);
+	loop->ring = event_new(agent->base, kernel_ring_fd(agent->kernel), EV_READ | EV_PERSIST, on_ring, loop);
 	event_add(loop->ring, NULL);
-	loop->timers[0] = start_timer(agent, on_ring, RING_INTERVAL_MS * 1000);
-	loop->timers[1] = start_timer(agent, on_second, 1000000);
-	loop->timers[2] = start_timer(agent, on_policy, POLICY_INTERVAL_S * 1000000ULL);
-	loop->timers[3] = start_timer(agent, on_sweep, SWEEP_INTERVAL_S * 1000000ULL);
+	loop->timers[0] = start_timer(agent, on_ring, loop, RING_INTERVAL_MS * 1000);
+	loop->timers[1] = start_timer(agent, on_second, agent, 1000000);
+	loop->timers[2] = start_timer(agent, on_policy, agent, POLICY_INTERVAL_S * 1000000ULL);
+	loop->timers[3] = start_timer(agent, on_sweep, agent, SWEEP_INTERVAL_S * 1000000ULL);
 	uint64_t watchdog = notify_watchdog_interval_us();
 	if (watchdog)
-		loop->timers[4] = start_timer(agent, on_watchdog, watchdog / 2);
+		loop->timers[4] = start_timer(agent, on_watchdog, agent, watchdog / 2);
 	loop->signals[0] = start_signal(agent, SIGTERM, on_stop);
 	loop->signals[1] = start_signal(agent, SIGINT, on_stop);
 	loop->signals[2] = start_signal(agent, SIGHUP, on_hangup);
@@ -190,6 +201,8 @@ static void loop_stop(struct loop *loop)
 {
 	if (loop->ring)
 		event_free(loop->ring);
+	if (loop->look_again)
+		event_free(loop->look_again);
 	for (unsigned i = 0; i < TIMERS; i++) {
 		if (loop->timers[i])
 			event_free(loop->timers[i]);
