@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cgroup.h"
+#include "event_record.h"
 #include "kernel_object.h"
 #include "sock_diag.h"
 #include "socket_release.h"
@@ -91,14 +92,8 @@ static int quiet(enum libbpf_print_level level, const char *format, va_list argu
 static int take_record(void *context, void *data, size_t size)
 {
 	struct kernel *kernel = context;
-	if (size == sizeof(struct flow_event))
-		kernel->reader->flow(kernel->reader->context, data);
-	else if (size == sizeof(struct handshake_event))
-		kernel->reader->handshake(kernel->reader->context, data);
-	else if (size == sizeof(struct witness_event))
-		kernel->reader->witness(kernel->reader->context, data);
-	else if (size == sizeof(struct certificate_event))
-		kernel->reader->certificate(kernel->reader->context, data);
+	if (!event_record_take(kernel->reader, data, size))
+		kernel->reader->malformed(kernel->reader->context);
 	return 0;
 }
 
