@@ -12,10 +12,17 @@ static bool is_text(const char *field, size_t size)
 	return memchr(field, 0, size) != NULL;
 }
 
+/* CLOCK_MONOTONIC in nanoseconds: 146 years at most, so that differences of clocks can be reckoned with. */
+static bool is_time(uint64_t ns)
+{
+	return ns < 1ULL << 62;
+}
+
 static bool flow_is_valid(const struct flow_event *event)
 {
 	return event->flow_id != 0 && event->sequence != 0 && event->reason >= EVENT_OPENED && event->reason <= EVENT_HELD &&
 	       event->end <= FLOW_END_RESET && (event->facts | event->stopped) >> FACT_COUNT == 0 &&
+	       is_time(event->time_ns) && is_time(event->opened_ns) && is_time(event->held_ns) &&
 	       event->require <= REQUIRE_VERIFIED && event->undecided <= DOUBT_BLOCK &&
 	       is_text(event->mechanism, sizeof(event->mechanism)) && is_text(event->account, sizeof(event->account)) &&
 	       is_text(event->server_name, sizeof(event->server_name));
@@ -30,7 +37,7 @@ static bool handshake_is_valid(const struct handshake_event *event)
 /* A host name is a text; an address is four or sixteen bytes; a name too long was not copied whole. */
 static bool witness_is_valid(const struct witness_event *event)
 {
-	if (event->flow_id == 0 || (event->library != WITNESS_OPENSSL && event->library != WITNESS_GNUTLS) ||
+	if (event->flow_id == 0 || !is_time(event->time_ns) || (event->library != WITNESS_OPENSSL && event->library != WITNESS_GNUTLS) ||
 	    event->kind < WITNESS_HANDSHAKE || event->kind > WITNESS_RESULT || event->named > WITNESS_NAMED_SEVERAL ||
 	    event->mode > WITNESS_MODE_STRICT || event->name_length > sizeof(event->name))
 		return false;

@@ -93,6 +93,9 @@ static void a_flow_out_of_range_is_none(void **state)
 	(void)state;
 	BAD(flow, flow_id, 0);
 	BAD(flow, sequence, 0);
+	BAD(flow, time_ns, 1ULL << 62);
+	BAD(flow, opened_ns, UINT64_MAX);
+	BAD(flow, held_ns, 1ULL << 62);
 	BAD(flow, reason, 0);
 	BAD(flow, reason, EVENT_HELD + 1);
 	BAD(flow, end, FLOW_END_RESET + 1);
@@ -133,6 +136,7 @@ static void a_witness_out_of_range_is_none(void **state)
 	struct witness_event full = witness;
 	(void)state;
 	BAD(witness, flow_id, 0);
+	BAD(witness, time_ns, 1ULL << 62);
 	BAD(witness, library, 0);
 	BAD(witness, library, WITNESS_GNUTLS + 1);
 	BAD(witness, kind, 0);
