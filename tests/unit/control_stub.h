@@ -417,6 +417,7 @@ static inline int set_up(void **state)
 	fixture->config.control_socket = fixture->path;
 	fixture->agent.config = &fixture->config;
 	fixture->agent.base = event_base_new();
+	fixture->agent.monitor_pid = getpid();
 	fixture->agent.started.tv_sec = 1700000000;
 	start_control(fixture);
 	fixture->client = connect_client(fixture);
