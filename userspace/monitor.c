@@ -171,6 +171,19 @@ int monitor_open_config(struct monitor *monitor)
 	return call_for_descriptor(monitor, MONITOR_OPEN_CONFIG);
 }
 
+bool monitor_user_id(void *context, const char *name, uint32_t *uid)
+{
+	struct monitor_user_id_request request = { .name = "" };
+	struct monitor_user_id_reply reply;
+	if (strlen(name) >= sizeof(request.name))
+		return false;
+	strcpy(request.name, name);
+	if (call(context, MONITOR_USER_ID, &request, &reply, NULL))
+		return false;
+	*uid = (uint32_t)reply.uid;
+	return true;
+}
+
 int monitor_open_sink(struct monitor *monitor)
 {
 	return call_for_descriptor(monitor, MONITOR_OPEN_SINK);

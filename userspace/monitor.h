@@ -54,6 +54,8 @@ void monitor_policy_again(struct monitor *monitor);
 
 /* Opens the configuration's file for reading. Returns a descriptor, the caller's, or a negative errno. */
 int monitor_open_config(struct monitor *monitor);
+/* For config_set_user_lookup(): context is the monitor. */
+bool monitor_user_id(void *context, const char *name, uint32_t *uid);
 /* Opens the file of JSON lines for appending. Returns the same. Any thread may call it; it may take long. */
 int monitor_open_sink(struct monitor *monitor);
 

@@ -32,6 +32,7 @@ class Agent:
             "journal": "off",
             "file": {"path": str(self.alerts_file)},
             "metrics": {"port": self.metrics_port},
+            "privileges": {"user": "nobody"},
             "identity": {**self._trust(), "witness": False, **(identity or {})},
             **settings,
         }
