@@ -137,7 +137,8 @@ static json_t *sessions_json(const struct agent *agent, json_t *reasons)
 {
 	json_int_t unseen = 0;
 
-	for (const struct session *session = sessions_oldest(agent->sessions); session; session = session->next)
+	for (const struct session *session = sessions_oldest(agent->sessions); session;
+	     session = sessions_newer(agent->sessions, session))
 		unseen += (session->last.facts & FACT(UNSEEN)) != 0;
 	if (unseen)
 		complain(reasons, "%" JSON_INTEGER_FORMAT " flows passed the hooks unseen (IPsec?): not protected", unseen);
