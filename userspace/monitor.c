@@ -245,6 +245,13 @@ void monitor_counters(struct monitor *monitor, uint64_t counters[COUNTER_COUNT])
 	memcpy(counters, reply.counters, sizeof(reply.counters));
 }
 
+void monitor_privileges(struct monitor *monitor, char text[256])
+{
+	struct monitor_privileges_reply reply;
+	call(monitor, MONITOR_PRIVILEGES, NULL, &reply, NULL);
+	take_text(text, 256, reply.capabilities, sizeof(reply.capabilities));
+}
+
 const char *monitor_cgroup(const struct monitor *monitor)
 {
 	return monitor->cgroup;

@@ -40,6 +40,8 @@ int monitor_set_mode(struct monitor *monitor, enum policy_mode mode);
 enum policy_mode monitor_mode(const struct monitor *monitor);
 int monitor_set_identity(struct monitor *monitor, uint64_t flow_id, enum identity identity);
 void monitor_counters(struct monitor *monitor, uint64_t counters[COUNTER_COUNT]);
+/* The monitor's own capabilities, in words. */
+void monitor_privileges(struct monitor *monitor, char text[256]);
 const char *monitor_cgroup(const struct monitor *monitor);
 char *monitor_cgroup_path(struct monitor *monitor, uint64_t cgroup_id);
 /* The pointers that these return are good until the next call of the same function. */

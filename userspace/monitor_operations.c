@@ -120,6 +120,14 @@ int monitor_do_counters(struct monitor_server *server, const struct monitor_coun
 	return 0;
 }
 
+int monitor_do_privileges(struct monitor_server *server, const struct monitor_privileges_request *request,
+			  struct monitor_privileges_reply *reply, int *fd)
+{
+	UNUSED;
+	privileges_text(reply->capabilities, sizeof(reply->capabilities));
+	return 0;
+}
+
 int monitor_do_hook(struct monitor_server *server, const struct monitor_hook_request *request, struct monitor_hook_reply *reply, int *fd)
 {
 	unsigned count = 0;

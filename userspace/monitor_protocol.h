@@ -32,6 +32,7 @@ enum monitor_lane { LANE_QUICK, LANE_SOCKETS, LANE_WITNESS, LANE_FILES, LANE_COU
 	X(STOP,           stop,           LANE_QUICK)   /* detach */ \
 	X(HEARTBEAT,      heartbeat,      LANE_QUICK)   /* the agent's sign of life */ \
 	X(COUNTERS,       counters,       LANE_QUICK)   /* the BPF programs' counters */ \
+	X(PRIVILEGES,     privileges,     LANE_QUICK)   /* what the monitor may do itself */ \
 	X(HOOK,           hook,           LANE_QUICK)   /* what is attached, one a call */ \
 	X(WITNESS_STATE,  witness_state,  LANE_QUICK)   /* how the witness is */ \
 	X(LIBRARY,        library,        LANE_QUICK)   /* what it watches, one a call */ \
@@ -82,6 +83,7 @@ struct monitor_nothing {
 #define monitor_stop_request monitor_nothing
 #define monitor_heartbeat_request monitor_nothing
 #define monitor_counters_request monitor_nothing
+#define monitor_privileges_request monitor_nothing
 #define monitor_witness_state_request monitor_nothing
 #define monitor_policy_commit_request monitor_nothing
 #define monitor_policy_again_request monitor_nothing
@@ -166,6 +168,10 @@ struct monitor_start_reply {
 
 struct monitor_counters_reply {
 	__u64 counters[COUNTER_COUNT];
+};
+
+struct monitor_privileges_reply {
+	char capabilities[256]; /* "bpf net_admin" */
 };
 
 struct monitor_hook_reply {

@@ -25,7 +25,7 @@ struct sandbox {
 
 /* What is in force in this process. */
 struct sandbox_state {
-	bool entered;
+	bool entered; /* and so without any capability */
 	int landlock; /* its ABI version; 0: not there */
 	bool seccomp;
 	char missing[160]; /* what could not be applied; "" */
