@@ -147,6 +147,7 @@ clean:
 
 include tests/tests.mk
 include tests/bpf.mk
+include tests/catalogue.mk
 include tests/e2e.mk
 include tests/vm.mk
 include tools/bench/bench.mk

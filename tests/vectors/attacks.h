@@ -43,7 +43,7 @@
 		     S("250 ok\r\n250 ok\r\n250 ok\r\n"), QUIT, BYE },
 	  .facts = ASKED | FACT(STARTTLS_REFUSED) | MAILED | FACT(RECIPIENT_CLEAR) | FACT(CONTENT_CLEAR) | LEFT, .codes = { 220, 250, 454 },
 	  .outcome = OUTCOME_CLEARTEXT, .findings = FOUND(CLEARTEXT_MAIL) | FOUND(STARTTLS_REFUSED), .cause = "starttls-refused", .stops = 6 },
-	{ .name = "anonymoustls-refused", KNOWN(REQUEST, "Exchange: X-ANONYMOUSTLS is refused; the client sends its mail in clear", "[MS-SMTP]; RFC 3207 section 6"),
+	{ .name = "anonymoustls-refused", KNOWN(REQUEST, "Exchange: X-ANONYMOUSTLS is refused; the client sends its mail in clear", "Exchange Server; RFC 3207 section 6"),
 	  .steps = { GREETING, EHLO, S("250-mx.example\r\n250-X-ANONYMOUSTLS\r\n250 SIZE\r\n"), C("X-ANONYMOUSTLS\r\n"), S("454 not now\r\n"), MAIL, OK },
 	  .facts = HELLOED | FACT(ANONYMOUSTLS_OFFERED) | FACT(STARTTLS_ASKED) | FACT(STARTTLS_REFUSED) | MAILED, .codes = { 220, 250, 454 },
 	  .outcome = OUTCOME_CLEARTEXT, .findings = FOUND(CLEARTEXT_MAIL) | FOUND(STARTTLS_REFUSED) | FOUND(STARTTLS_MISSING),

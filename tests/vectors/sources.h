@@ -20,6 +20,7 @@
 #define DATA_RULES  "RFC 5321 section 4.1.1.4"
 #define BDAT_RULES  "RFC 3030"
 #define PORT_RULES  "RFC 8314 section 3"
+#define SMTPWARD    "our own attempts to get past smtpward"
 #define OPPORTUNISM "RFC 7435 section 3; RFC 8461 section 1"
 /* clang-format on */
 

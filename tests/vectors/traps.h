@@ -22,7 +22,7 @@
 	  .steps = { GREETING, EHLO, S("250-mx.example\r\n250-8BITMIME\r\n250-CHUNKING\r\n250-SMTPUTF8\r\n250-STARTTLS\r\n250 BINARYMIME\r\n"),
 		     STARTTLS, GO, TLS_13 },
 	  .facts = ACCEPTED | TLS_UP, .codes = { 220, 250, 220 }, .outcome = OUTCOME_ENCRYPTED },
-	{ .name = "trap-exchange", KNOWN(TRAP, "Exchange offers STARTTLS and X-ANONYMOUSTLS, and STARTTLS is used", "[MS-SMTP]"),
+	{ .name = "trap-exchange", KNOWN(TRAP, "Exchange offers STARTTLS and X-ANONYMOUSTLS, and STARTTLS is used", "Exchange Server"),
 	  .steps = { GREETING, EHLO, S("250-mx.example Hello\r\n250-SIZE\r\n250-X-ANONYMOUSTLS\r\n250-STARTTLS\r\n250-AUTH NTLM\r\n250-X-EXPS GSSAPI NTLM\r\n250 XRDST\r\n"),
 		     STARTTLS, S("220 2.0.0 SMTP server ready\r\n"), TLS_13 },
 	  .facts = ACCEPTED | FACT(ANONYMOUSTLS_OFFERED) | FACT(AUTH_OFFERED) | TLS_UP, .codes = { 220, 250, 220 }, .outcome = OUTCOME_ENCRYPTED },
@@ -78,3 +78,7 @@
 	{ .name = "trap-lmtp", KNOWN(TRAP, "LMTP on a watched port", "RFC 2033"),
 	  .steps = { S("220 mx.example LMTP\r\n"), C("LHLO client.example\r\n"), S("250-mx.example\r\n250 PIPELINING\r\n"), MAIL, OK, RCPT, OK, QUIT, BYE },
 	  .facts = GREETED | FACT(LHLO_SENT) | FACT(MAIL_CLEAR) | FACT(RECIPIENT_CLEAR) | LEFT, .codes = { 220 }, .outcome = OUTCOME_UNKNOWN },
+	{ .name = "another-name-and-mail", /* the second flow of a scenario */
+	  .steps = { S("220 elsewhere.example ESMTP\r\n"), EHLO, NO_OFFER, MAIL, OK },
+	  .facts = HELLOED | MAILED, .codes = { 220, 250 }, .server_name = "elsewhere.example", .outcome = OUTCOME_CLEARTEXT,
+	  .findings = FOUND(CLEARTEXT_MAIL) | FOUND(STARTTLS_MISSING), .cause = "starttls-missing", .stops = 4 },
