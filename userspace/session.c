@@ -12,6 +12,7 @@ struct sessions {
 	unsigned keep, open_max;
 	unsigned open, closed;
 	uint64_t evicted;
+	bool real_time; /* the events' times are of CLOCK_REALTIME */
 };
 
 struct sessions *sessions_new(unsigned keep, unsigned open_max)
@@ -22,6 +23,11 @@ struct sessions *sessions_new(unsigned keep, unsigned open_max)
 		sessions->open_max = open_max;
 	}
 	return sessions;
+}
+
+void sessions_set_real_time(struct sessions *sessions)
+{
+	sessions->real_time = true;
 }
 
 static bool is_closed(const struct session *session)
@@ -88,10 +94,12 @@ static struct session *make(struct sessions *sessions, uint64_t id)
 	return session;
 }
 
-/* The wall-clock time of a CLOCK_MONOTONIC time, by the clocks' present difference. */
-static struct timespec wall_clock(uint64_t monotonic_ns)
+/* The wall-clock time of an event's time: of a CLOCK_MONOTONIC one by the clocks' present difference. */
+static struct timespec wall_clock(const struct sessions *sessions, uint64_t monotonic_ns)
 {
 	struct timespec wall, monotonic;
+	if (sessions->real_time)
+		return (struct timespec){ .tv_sec = (time_t)(monotonic_ns / 1000000000U), .tv_nsec = (long)(monotonic_ns % 1000000000U) };
 	clock_gettime(CLOCK_REALTIME, &wall);
 	clock_gettime(CLOCK_MONOTONIC, &monotonic);
 	int64_t age = monotonic.tv_sec * 1000000000L + monotonic.tv_nsec - (int64_t)monotonic_ns;
@@ -181,7 +189,7 @@ struct session *sessions_take(struct sessions *sessions, const struct flow_event
 		session = make(sessions, event->flow_id);
 		if (!session)
 			return NULL;
-		session->opened = wall_clock(event->opened_ns);
+		session->opened = wall_clock(sessions, event->opened_ns);
 		session->events_missed = event->sequence - 1;
 	} else if (is_closed(session)) {
 		return session; /* nothing comes after the close */
@@ -193,7 +201,7 @@ struct session *sessions_take(struct sessions *sessions, const struct flow_event
 	keep_worse_exposure(&session->last, &older);
 	summarize_handshake(session);
 	if (event->reason == EVENT_CLOSED)
-		close_session(sessions, session, wall_clock(event->time_ns));
+		close_session(sessions, session, wall_clock(sessions, event->time_ns));
 	return session;
 }
 
