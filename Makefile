@@ -151,6 +151,7 @@ clean:
 include tests/tests.mk
 include tests/bpf.mk
 include tests/e2e.mk
+include tests/read.mk
 include tests/vm.mk
 include tools/bench/bench.mk
 
