@@ -35,7 +35,7 @@ static uint32_t client_chunk(struct dialogue_run *run, const uint8_t *bytes, siz
 	uint32_t taken = client_skip(work, (uint32_t)left);
 	if (taken) {
 		if (trace)
-			trace->skipped(trace->context, bytes, taken, state);
+			trace->client_skipped(trace->context, bytes, taken, state);
 		return taken;
 	}
 	uint32_t n = left < CHUNK ? (uint32_t)left : CHUNK;
@@ -46,7 +46,7 @@ static uint32_t client_chunk(struct dialogue_run *run, const uint8_t *bytes, siz
 		state = work->state;
 		client_byte(work, &run->server, chunk[taken]);
 		if (trace)
-			trace->read(trace->context, bytes + taken, work, state);
+			trace->client(trace->context, bytes + taken, work, state);
 	}
 	client_count(work, taken);
 	return taken;
@@ -55,15 +55,24 @@ static uint32_t client_chunk(struct dialogue_run *run, const uint8_t *bytes, siz
 static uint32_t server_chunk(struct dialogue_run *run, const uint8_t *bytes, size_t left)
 {
 	struct server_parser *server = &run->server;
+	const struct dialogue_trace *trace = run->trace;
+	bool was_in_tls = server->in_tls;
 	uint32_t taken = server_skip(server, (uint32_t)left);
-	if (taken)
+	if (taken) {
+		if (trace)
+			trace->server_skipped(trace->context, bytes, taken, was_in_tls);
 		return taken;
+	}
 	uint32_t n = left < CHUNK ? (uint32_t)left : CHUNK;
 	uint8_t chunk[CHUNK];
 	memcpy(chunk, bytes, n);
 	taken = run->bytewise ? 0 : server_run(server, chunk, n);
-	for (int i = 0; i < SERVER_STEPS && taken < n && !server->skip && !server->opaque; i++)
-		server_byte(server, &run->client, chunk[taken++]);
+	for (int i = 0; i < SERVER_STEPS && taken < n && !server->skip && !server->opaque; i++, taken++) {
+		was_in_tls = server->in_tls;
+		server_byte(server, &run->client, chunk[taken]);
+		if (trace)
+			trace->server(trace->context, bytes + taken, server, was_in_tls);
+	}
 	server_count(server, taken);
 	return taken;
 }

@@ -15,10 +15,15 @@
 #include "dialogue_server.h"
 #include "policy.h"
 
-/* Who wants to know what each of the client's bytes was taken for: state is the parser's before it (enum client_state). */
+/*
+ * Who wants to know what each byte was taken for: the parsers are as they are behind it, state (enum client_state) and
+ * was_in_tls as they were before. Bytes that are passed over come in one piece.
+ */
 struct dialogue_trace {
-	void (*read)(void *context, const uint8_t *byte, const struct client_parser *after, uint8_t state);
-	void (*skipped)(void *context, const uint8_t *bytes, size_t count, uint8_t state);
+	void (*client)(void *context, const uint8_t *byte, const struct client_parser *parser, uint8_t state);
+	void (*client_skipped)(void *context, const uint8_t *bytes, size_t count, uint8_t state);
+	void (*server)(void *context, const uint8_t *byte, const struct server_parser *parser, bool was_in_tls);
+	void (*server_skipped)(void *context, const uint8_t *bytes, size_t count, bool was_in_tls);
 	void *context;
 };
 
