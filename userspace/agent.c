@@ -7,6 +7,7 @@
 
 #include <jansson.h>
 #include <openssl/sha.h>
+#include <uthash.h>
 
 #include "agent.h"
 #include "alert.h"
@@ -157,8 +158,21 @@ static bool tls_was_tried_in_vain(const struct session *session)
 	       (outcome == OUTCOME_REFUSED && (session->last.facts & FACT(STARTTLS_ASKED)));
 }
 
+/* Closes a session before its end has come. reason: why its outcome is unknown, if it is. */
+static void give_up(struct agent *agent, struct session *session, const char *reason)
+{
+	bool counted = session->given_up;
+	sessions_give_up(agent->sessions, session, wall_now());
+	if (session->judgement.outcome == OUTCOME_UNKNOWN)
+		session->judgement.unknown_reason = reason;
+	if (!counted)
+		count_closed(agent, session);
+	control_publish_session(agent->control, session);
+}
+
 void agent_take_flow(struct agent *agent, const struct flow_event *event)
 {
+	agent->has_adopted |= event->adopted != 0;
 	if (event->reason == EVENT_BLOCKED && monitor_destroy_socket(agent->monitor, event))
 		agent->counts.destroy_failed++; /* the sender learns of it by the kernel's own way */
 	if (event->sender_is_new && event->reason == EVENT_OPENED)
@@ -175,11 +189,14 @@ void agent_take_flow(struct agent *agent, const struct flow_event *event)
 	find_fallback(agent, session);
 	raise_new_findings(agent, session);
 	if (event->reason == EVENT_CLOSED) {
-		count_closed(agent, session);
+		if (!session->given_up)
+			count_closed(agent, session);
 		if (tls_was_tried_in_vain(session))
 			history_tls_failed(agent->history, session, monotonic_now());
 	}
 	control_publish_session(agent->control, session);
+	while ((session = sessions_surplus(agent->sessions)))
+		give_up(agent, session, "given-up");
 }
 
 static void take_event(void *context, const struct flow_event *event)
@@ -196,24 +213,23 @@ static void take_handshake(void *context, const struct handshake_event *event)
 	sessions_take_handshake(agent->sessions, event);
 }
 
+static void take_malformed(void *context)
+{
+	struct agent *agent = context;
+	agent->counts.events_read++;
+	agent->counts.events_malformed++;
+}
+
 void agent_read_events(struct agent *agent)
 {
 	const struct event_reader reader = { .flow = take_event, .handshake = take_handshake, .witness = agent_take_witness,
-					      .certificate = agent_take_certificate, .context = agent };
+					      .certificate = agent_take_certificate, .malformed = take_malformed,
+					      .context = agent };
 	event_ring_read(agent->ring, &reader);
 }
 
 #define SWEEP_MAX 256      /* sockets looked for at once */
 #define SWEEP_AGE_NS 5000000000ULL /* younger ones may yet be heard of */
-
-static void give_up(struct agent *agent, struct session *session)
-{
-	sessions_give_up(agent->sessions, session, wall_now());
-	if (session->judgement.outcome == OUTCOME_UNKNOWN)
-		session->judgement.unknown_reason = "events-lost";
-	count_closed(agent, session);
-	control_publish_session(agent->control, session);
-}
 
 void agent_take_answer(void *context, enum monitor_operation operation, uint64_t flow_id, int result)
 {
@@ -234,7 +250,7 @@ void agent_take_answer(void *context, enum monitor_operation operation, uint64_t
 		if (session && session->last.adopted)
 			agent_end_adopted(agent, flow_id);
 		else if (session && !session->closed.tv_sec)
-			give_up(agent, session);
+			give_up(agent, session, "events-lost");
 		break;
 	default:
 		break;
@@ -251,7 +267,8 @@ void agent_sweep(struct agent *agent)
 	if (counters[COUNTER_EVENTS_LOST] == agent->events_lost)
 		return;
 	agent_read_events(agent); /* what was sent before the loss: a session may still be in the ring */
-	for (struct session *session = sessions_oldest(agent->sessions); session && looked < SWEEP_MAX; session = session->next) {
+	for (const struct session *session = sessions_oldest(agent->sessions); session && looked < SWEEP_MAX;
+	     session = sessions_newer(agent->sessions, session)) {
 		if (session->closed.tv_sec)
 			continue;
 		if (session->last.time_ns + SWEEP_AGE_NS > now) {

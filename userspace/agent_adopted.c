@@ -9,7 +9,8 @@
 #include "monitor.h"
 #include "session.h"
 
-#define SWEEP_MAX 256 /* sockets asked for at once */
+#define SWEEP_MAX 256  /* sockets asked for at once */
+#define WALK_MAX 16384 /* sessions looked at for that */
 
 static bool is_open_adopted(const struct session *session)
 {
@@ -17,23 +18,25 @@ static bool is_open_adopted(const struct session *session)
 }
 
 /* The session behind the one that was looked at last, or the oldest. */
-static struct session *next_after(struct sessions *sessions, uint64_t id)
+static const struct session *next_after(struct sessions *sessions, uint64_t id)
 {
-	struct session *last = id ? sessions_find(sessions, id) : NULL;
-	return last && last->next ? last->next : sessions_oldest(sessions);
+	const struct session last = { .id = id }; /* they are walked by id */
+	const struct session *next = id ? sessions_newer(sessions, &last) : NULL;
+	return next ? next : sessions_oldest(sessions);
 }
 
 void agent_sweep_adopted(struct agent *agent)
 {
-	struct session *session = next_after(agent->sessions, agent->adopted_position);
+	const struct session *session = agent->has_adopted ? next_after(agent->sessions, agent->adopted_position) : NULL;
 	unsigned asked = 0;
-	for (; session && asked < SWEEP_MAX; session = session->next) {
-		if (!is_open_adopted(session))
-			continue;
-		if (monitor_find_socket(agent->monitor, &session->last))
-			return; /* too many under way: the next sweep goes on */
-		asked++;
+	for (unsigned i = 0; session && i < WALK_MAX && asked < SWEEP_MAX; i++) {
+		if (is_open_adopted(session)) {
+			if (monitor_find_socket(agent->monitor, &session->last))
+				return; /* too many under way: the next sweep goes on */
+			asked++;
+		}
 		agent->adopted_position = session->id;
+		session = sessions_newer(agent->sessions, session);
 	}
 	if (!session)
 		agent->adopted_position = 0;

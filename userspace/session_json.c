@@ -122,7 +122,7 @@ static const char *severity_of(const struct judgement *judgement)
 static json_t *process_json(const struct session *session)
 {
 	const struct flow_event *last = &session->last;
-	bool known = last->pid != 0;
+	bool known = last->pid != 0 || last->adopted;
 
 	return json_pack("{s:o,s:o,s:o,s:o}", "pid", code_json(last->pid), "uid",
 			 known ? json_integer(last->uid) : json_null(), "comm", text_json(last->comm, sizeof(last->comm)),

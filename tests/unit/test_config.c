@@ -118,7 +118,7 @@ static void nothing_gives_the_defaults(void **state)
 		assert_non_null(config->rules[i].reason);
 	}
 	assert_int_equal(config->sessions.keep, 10000);
-	assert_int_equal(config->sessions.open_max, 65536);
+	assert_int_equal(config->sessions.open_max, 262144);
 	assert_int_equal(config->alerts.minimum, SEVERITY_NOTICE);
 	assert_int_equal(config->alerts.repeat_s, 3600);
 	assert_int_equal(config->alerts.rate, 60);
@@ -416,7 +416,7 @@ static void the_example_has_every_key(void **state)
 
 /* ---- mistakes --------------------------------------------------------------------------------------------- */
 
-#define TOP_KEYS "mode, ports, cgroup, control_socket, fallback_window, account, policy, identity, sessions, alerts, syslog, file, journal, metrics"
+#define TOP_KEYS "mode, ports, cgroup, control_socket, control, privileges, fallback_window, account, policy, identity, sessions, alerts, syslog, file, journal, metrics"
 #define DURATION "a number of seconds, or one with m, h or d behind it"
 #define DESTINATION "an IPv4 or IPv6 address, ADDRESS/BITS, or any"
 #define CGROUP_PATH "a path below the cgroup root, as in /system.slice/postfix.service"

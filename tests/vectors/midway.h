@@ -9,11 +9,11 @@
 #define FOUND_AGAIN (FACT(MIDWAY) | FACT(RESYNCED))
 #define RSET C("RSET\r\n")
 #define NOOP C("NOOP\r\n")
-#define SECRET_PLAIN "AUTH PLAIN AHVzZXJAbXguZXhhbXBsZQBodW50ZXIyLXBhNTU=\r\n"
+#define CREDENTIAL "AUTH PLAIN AHVzZXJAbXguZXhhbXBsZQBodW50ZXIyLXBhNTU=\r\n"
 #define UNKNOWN_MIDWAY .facts = JOINED, .outcome = OUTCOME_UNKNOWN
 /* A line of a message may say anything. */
-#define TRAP "MAIL FROM:<a@client.example>\r\n" SECRET_PLAIN "RCPT TO:<b@mx.example>\r\n"
-#define TRAP_LINES C("MAIL FROM:<a@client.example>\r\n"), C("RCPT TO:<b@mx.example>\r\n"), C(SECRET_PLAIN)
+#define TRAP "MAIL FROM:<a@client.example>\r\n" CREDENTIAL "RCPT TO:<b@mx.example>\r\n"
+#define TRAP_LINES C("MAIL FROM:<a@client.example>\r\n"), C("RCPT TO:<b@mx.example>\r\n"), C(CREDENTIAL)
 
 	/* certain by one answer */
 	{ .name = "midway-ehlo-then-mail", .midway = true,
@@ -22,7 +22,7 @@
 	  .outcome = OUTCOME_CLEARTEXT, .findings = FOUND(CLEARTEXT_MAIL) | FOUND(STARTTLS_MISSING), .cause = "starttls-missing",
 	  .stops = 3 },
 	{ .name = "midway-ehlo-masked-then-auth", .midway = true,
-	  .steps = { EHLO, S("250-mx.example\r\n250-SIZE 1000\r\n250-XXXXXXXA\r\n250 AUTH PLAIN\r\n"), C(SECRET_PLAIN), S("235 ok\r\n"), NOOP },
+	  .steps = { EHLO, S("250-mx.example\r\n250-SIZE 1000\r\n250-XXXXXXXA\r\n250 AUTH PLAIN\r\n"), C(CREDENTIAL), S("235 ok\r\n"), NOOP },
 	  .facts = FOUND_AGAIN | FACT(EHLO_SENT) | FACT(EHLO_ACCEPTED) | FACT(STARTTLS_MASKED) | FACT(AUTH_OFFERED) | AUTHED,
 	  .codes = { 0, 250, 0, 235 }, .mechanism = "PLAIN", .account = "user@mx.example",
 	  .outcome = OUTCOME_CLEARTEXT, .findings = FOUND(CLEARTEXT_AUTH) | FOUND(STARTTLS_MASKED), .stops = 3 },
@@ -37,7 +37,7 @@
 	  .cause = "tls-not-started", .stops = 3 },
 	/* the credential left before its answer told that it was one: found, and nothing was there to be stopped */
 	{ .name = "midway-auth-by-its-answer", .midway = true,
-	  .steps = { C(SECRET_PLAIN), S("235 ok\r\n"), NOOP, OK },
+	  .steps = { C(CREDENTIAL), S("235 ok\r\n"), NOOP, OK },
 	  .facts = FOUND_AGAIN | FACT(AUTH_CLEAR) | FACT(CREDENTIAL_CLEAR), .codes = { 0, 0, 0, 235 }, .mechanism = "PLAIN",
 	  .account = "user@mx.example", .outcome = OUTCOME_CLEARTEXT, .findings = FOUND(CLEARTEXT_AUTH) },
 	{ .name = "midway-auth-login-by-its-answer", .midway = true,
@@ -46,7 +46,7 @@
 	  .facts = FOUND_AGAIN | AUTHED, .codes = { 0, 0, 0, 235 }, .mechanism = "LOGIN", .account = "user@mx.example",
 	  .outcome = OUTCOME_CLEARTEXT, .findings = FOUND(CLEARTEXT_AUTH), .stops = 3 },
 	{ .name = "midway-data-of-a-mail-not-seen", .midway = true,
-	  .steps = { C("DATA\r\n"), S("354 go\r\n"), C(TRAP ".\r\n"), OK, C(SECRET_PLAIN), S("235 ok\r\n") },
+	  .steps = { C("DATA\r\n"), S("354 go\r\n"), C(TRAP ".\r\n"), OK, C(CREDENTIAL), S("235 ok\r\n") },
 	  .facts = FOUND_AGAIN | FACT(CONTENT_CLEAR) | AUTHED, .codes = { 0, 0, 0, 235 }, .mechanism = "PLAIN",
 	  .account = "user@mx.example", .outcome = OUTCOME_CLEARTEXT, .findings = FOUND(CLEARTEXT_AUTH), .stops = 5 },
 	{ .name = "midway-354-alone", .midway = true,
@@ -59,7 +59,7 @@
 
 	/* certain by two */
 	{ .name = "midway-line-by-line", .midway = true,
-	  .steps = { RSET, OK, NOOP, OK, C(SECRET_PLAIN), S("235 ok\r\n") },
+	  .steps = { RSET, OK, NOOP, OK, C(CREDENTIAL), S("235 ok\r\n") },
 	  .facts = FOUND_AGAIN | AUTHED, .codes = { 0, 0, 0, 235 }, .mechanism = "PLAIN", .account = "user@mx.example",
 	  .outcome = OUTCOME_CLEARTEXT, .findings = FOUND(CLEARTEXT_AUTH), .stops = 5 },
 	{ .name = "midway-mail-and-its-recipient", .midway = true,
@@ -71,11 +71,11 @@
 	  .facts = FOUND_AGAIN | FACT(MAIL_CLEAR) | FACT(RECIPIENT_CLEAR) | FACT(CONTENT_CLEAR) | LEFT,
 	  .outcome = OUTCOME_CLEARTEXT, .findings = FOUND(CLEARTEXT_MAIL), .cause = "not-known" },
 	{ .name = "midway-in-a-reply", .midway = true,
-	  .steps = { S("LINING\r\n250 8BITMIME\r\n"), C("noop\r\n"), OK, C("HELO x\r\n"), OK, C(SECRET_PLAIN), S("503 no\r\n") },
+	  .steps = { S("LINING\r\n250 8BITMIME\r\n"), C("noop\r\n"), OK, C("HELO x\r\n"), OK, C(CREDENTIAL), S("503 no\r\n") },
 	  .facts = FOUND_AGAIN | FACT(HELO_SENT) | AUTHED, .codes = { 0, 0, 0, 503 }, .mechanism = "PLAIN",
 	  .account = "user@mx.example", .outcome = OUTCOME_CLEARTEXT, .findings = FOUND(CLEARTEXT_AUTH), .stops = 6 },
 	{ .name = "midway-chunk-of-a-mail-not-seen", .midway = true,
-	  .steps = { RCPT, OK, RCPT, OK, C("BDAT 53 LAST\r\n" SECRET_PLAIN), OK, QUIT },
+	  .steps = { RCPT, OK, RCPT, OK, C("BDAT 53 LAST\r\n" CREDENTIAL), OK, QUIT },
 	  .facts = FOUND_AGAIN | FACT(RECIPIENT_CLEAR) | FACT(CONTENT_CLEAR) | LEFT, .outcome = OUTCOME_UNKNOWN },
 
 	/* nothing is certain, so nothing is found */
@@ -86,17 +86,17 @@
 	{ .name = "midway-in-a-message-of-commands-only", .midway = true,
 	  .steps = { TRAP_LINES, TRAP_LINES, C("\r\n.\r\n"), OK, QUIT, BYE }, UNKNOWN_MIDWAY },
 	{ .name = "midway-in-a-chunk-that-ends-in-a-command", .midway = true,
-	  .steps = { C("text\r\n" TRAP), OK, C("BDAT 70000\r\n" TRAP), C(SECRET_PLAIN), OK, C(SECRET_PLAIN), OK }, UNKNOWN_MIDWAY },
+	  .steps = { C("text\r\n" TRAP), OK, C("BDAT 70000\r\n" TRAP), C(CREDENTIAL), OK, C(CREDENTIAL), OK }, UNKNOWN_MIDWAY },
 	{ .name = "midway-auth-in-a-chunk-is-not-answered-as-auth", .midway = true,
-	  .steps = { C(SECRET_PLAIN), OK, QUIT, BYE }, UNKNOWN_MIDWAY },
+	  .steps = { C(CREDENTIAL), OK, QUIT, BYE }, UNKNOWN_MIDWAY },
 	{ .name = "midway-refused-proves-nothing", .midway = true,
-	  .steps = { MAIL, S("550 spam\r\n"), RCPT, S("503 no\r\n"), C(SECRET_PLAIN), S("503 no\r\n"), QUIT }, UNKNOWN_MIDWAY },
+	  .steps = { MAIL, S("550 spam\r\n"), RCPT, S("503 no\r\n"), C(CREDENTIAL), S("503 no\r\n"), QUIT }, UNKNOWN_MIDWAY },
 	{ .name = "midway-ehlo-without-keywords-proves-nothing", .midway = true,
-	  .steps = { EHLO, OK, C(SECRET_PLAIN), OK }, UNKNOWN_MIDWAY },
+	  .steps = { EHLO, OK, C(CREDENTIAL), OK }, UNKNOWN_MIDWAY },
 	{ .name = "midway-more-replies-than-lines", .midway = true,
-	  .steps = { MAIL, S("250 ok\r\n250 ok\r\n"), RCPT, S("250 ok\r\n250 ok\r\n"), C(SECRET_PLAIN), OK }, UNKNOWN_MIDWAY },
+	  .steps = { MAIL, S("250 ok\r\n250 ok\r\n"), RCPT, S("250 ok\r\n250 ok\r\n"), C(CREDENTIAL), OK }, UNKNOWN_MIDWAY },
 	{ .name = "midway-reply-not-waited-for", .midway = true,
-	  .steps = { EHLO, S("250-mx.example\r\n250-SIZE\r\n"), C(SECRET_PLAIN), S("250 8BITMIME\r\n"), NOOP },
+	  .steps = { EHLO, S("250-mx.example\r\n250-SIZE\r\n"), C(CREDENTIAL), S("250 8BITMIME\r\n"), NOOP },
 	  UNKNOWN_MIDWAY, .codes = { 0, 250, 0, 0 } },
 	{ .name = "midway-in-an-auth-exchange", .midway = true,
 	  .steps = { S("334 UGFzc3dvcmQ6\r\n"), C("aHVudGVyMi1wYTU1\r\n"), S("235 ok\r\n"), MAIL, OK }, UNKNOWN_MIDWAY },
