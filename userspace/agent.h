@@ -30,6 +30,7 @@ struct certificate_event;
 /* Counts of the agent's own; those of the BPF programs come from monitor_counters(). */
 struct agent_counts {
 	uint64_t events_read;
+	uint64_t events_malformed; /* of those: not as the ABI says, and not believed */
 	uint64_t sockets_destroyed;
 	uint64_t destroy_failed;
 	uint64_t outcomes[16]; /* closed sessions, by enum outcome */
