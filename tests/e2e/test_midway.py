@@ -284,13 +284,14 @@ def test_other_cgroups_are_left_alone(lab, serve, watch):
 def test_accepted_connections_are_left_out(lab, watch):
     """Mail that comes in from port 25 of somebody is none that this host sends."""
     server = ("import socket, sys\n"
-              "s = socket.create_server(('192.0.2.1', 7025)); print('ready', flush=True)\n"
+              "s = socket.create_server(('192.0.2.1', 7025)); s.settimeout(20); print('ready', flush=True)\n"
               "c, _ = s.accept(); print('accepted', flush=True)\n"
               "sys.stdin.readline(); c.sendall(b'220 x\\r\\n'); sys.stdin.readline()\n")
     accepting = lab.start("client", [PYTHON, "-c", server], watched=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert accepting.stdout.readline() == "ready\n"
     peer = lab.start("server", [PYTHON, "-c", "import socket, time\n"
-                                "s = socket.create_connection(('192.0.2.1', 7025), source_address=('192.0.2.2', 25)); time.sleep(600)"])
+                                "s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n"
+                                "s.bind(('192.0.2.2', 25)); s.connect(('192.0.2.1', 7025)); time.sleep(600)"])
     assert accepting.stdout.readline() == "accepted\n"
     agent = watch()
     accepting.stdin.write("\n")
