@@ -71,7 +71,7 @@ def test_agent_and_reader_have_no_rights(watch):
 def test_monitor_keeps_what_is_documented(lab, serve, watch, containers):
     serve("strip")
     agent = watch(mode="block", privileges={"user": "nobody", "containers": containers})
-    expected = set(CAPABILITIES) if containers else set(CAPABILITIES) - {"sys_ptrace", "sys_admin"}
+    expected = set(CAPABILITIES) if containers else {"bpf", "net_admin", "perfmon"}
     for told in tasks(agent.processes()[0]):
         # the thread that opens files, which may hang, has none
         assert capabilities(told) in (expected, set()), told
@@ -279,7 +279,7 @@ def test_unit_gives_the_capabilities_that_it_takes(lab, serve, drop_ins):
     """As the service manager starts it: with those and no others, and no way to get more."""
     start = {"setuid", "setgid", "setpcap"}
     bounding = unit_capabilities("smtpwardd.service", *drop_ins)
-    kept = set(CAPABILITIES) if drop_ins else set(CAPABILITIES) - {"sys_ptrace", "sys_admin"}
+    kept = set(CAPABILITIES) if drop_ins else {"bpf", "net_admin", "perfmon", "sys_admin"}
     assert bounding == kept | start
     serve("strip")
     agent = Agent(lab, f"unit-{len(drop_ins)}", mode="block", control={"group": "61001"}, identity={"witness": True})
@@ -293,9 +293,11 @@ def test_unit_gives_the_capabilities_that_it_takes(lab, serve, drop_ins):
         assert agent.process.poll() is None, agent.output.read_text()
         told = agent.ask("status")
         assert set(told["privileges"]["monitor"]["capabilities"].split()) == kept
-        assert told["health"] == "ok" and told["witness"]["active"], told
+        assert told["health"] == "ok" and told["witness"]["active"], (told["reasons"], told["witness"])
         assert not programs.swaks(lab, "192.0.2.2").delivered
-        expect(agent.session(), "blocked", {"cleartext-mail", "starttls-missing"})
+        session = agent.session()
+        expect(session, "blocked", {"cleartext-mail", "starttls-missing"})
+        assert lab.cgroup.name in session["process"]["cgroup"], session
         assert agent.socket.stat().st_gid == 61001
     finally:
         agent.stop()
