@@ -34,7 +34,7 @@ BPF_CFLAGS := -O2 -g -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -mcpu=v3 -Wall -Wex
 	-idirafter /usr/include/$(shell uname -m)-linux-gnu
 
 # What both programs need, the agent's parts, and the CLI's.
-COMMON := finding finding_text finding_text_identity escape session_id address certificate cipher_suite tls_names
+COMMON := pins finding finding_text finding_text_identity escape session_id address certificate cipher_suite tls_names
 AGENT := $(filter-out $(COMMON) $(patsubst userspace/%.c,%,$(wildcard userspace/cli*.c userspace/probe*.c)) main, \
 	$(patsubst userspace/%.c,%,$(wildcard userspace/*.c)))
 CLI := $(patsubst userspace/%.c,%,$(wildcard userspace/cli*.c userspace/probe*.c))
@@ -130,7 +130,7 @@ $(BUILD)/userspace/%.o: userspace/%.c | needs
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 # Only these see the BPF object.
-KERNEL := kernel kernel_policy kernel_pins kernel_witness
+KERNEL := kernel kernel_policy kernel_pins kernel_witness kernel_blocked kernel_replace
 $(KERNEL:%=$(BUILD)/userspace/%.o): $(BUILD)/smtpward.skel.h $(BUILD)/witness.skel.h
 
 $(BUILD)/%.bpf.o: bpf/%.bpf.c | needs

@@ -32,7 +32,9 @@ bool kernel_allowed(struct kernel_problem *problem);
 /* Loads the object, fills its maps from config, attaches it. Returns NULL and fills problem; then nothing is
  * left attached. */
 struct kernel *kernel_open(const struct config *config, struct kernel_problem *problem);
-/* Detaches everything. leave: keep links and maps pinned, so that the kernel goes on without an agent. */
+/* Whether the configuration's on_exit wants the hooks to stay when the agent ends: they are pinned then. NULL: no. */
+bool kernel_stays(const struct kernel *kernel);
+/* Ends it. leave: links and maps that are pinned stay, so that the kernel goes on without an agent; else nothing does. */
 void kernel_close(struct kernel *kernel, bool leave);
 
 /* What the ring holds. */

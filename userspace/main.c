@@ -255,11 +255,13 @@ static void stop(struct agent *agent)
 	clock_gettime(CLOCK_REALTIME, &now);
 	if (agent->kernel)
 		agent_read_events(agent);
-	kernel_close(agent->kernel, false);
+	bool stays = kernel_stays(agent->kernel);
+	kernel_close(agent->kernel, stays);
 	if (agent->alerts && agent->sinks)
 		alerts_flush(agent->alerts, now);
 	if (agent->kernel && agent->sinks)
-		agent_say_state(agent, "stopped", SEVERITY_NOTICE, "stopped: nothing is watched any more");
+		agent_say_state(agent, "stopped", SEVERITY_NOTICE, stays ? "stopped: the hooks stay, and what they block stays blocked"
+						    : "stopped: nothing is watched any more");
 	metrics_stop(agent->metrics);
 	control_stop(agent->control);
 	sinks_close(agent->sinks);

@@ -26,6 +26,7 @@ class Agent:
         self.metrics_port = free_port()
         self.config = {
             "mode": mode,
+            "on_exit": "detach",  # whatever the mode, so that a test leaves nothing
             "cgroup": str(cgroup or lab.cgroup),
             "control_socket": str(self.socket),
             "syslog": {"enabled": False},
