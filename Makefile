@@ -151,4 +151,4 @@ include tests/e2e.mk
 include tests/vm.mk
 include tools/bench/bench.mk
 
--include $(wildcard $(BUILD)/*.d $(patsubst %,$(BUILD)/%/*.d,userspace san tests tools fuzz bench))
+-include $(wildcard $(BUILD)/*.d $(patsubst %,$(BUILD)/%/*.d,userspace san tests tests/other_abi tools fuzz bench))

@@ -16,6 +16,8 @@ def free_port():
 
 
 class Agent:
+    program = BUILD / "smtpwardd"
+
     def __init__(self, lab, number, mode="monitor", cgroup=None, identity=None, **settings):
         self.lab = lab
         self.folder = lab.scratch / f"agent-{number}"
@@ -50,7 +52,7 @@ class Agent:
     def start(self, wait=True):
         self.write_config()
         with open(self.output, "ab") as output:
-            self.process = self.lab.start(None, [BUILD / "smtpwardd", "-f", "-c", self.config_path], stdout=output, stderr=output)
+            self.process = self.lab.start(None, [self.program, "-f", "-c", self.config_path], stdout=output, stderr=output)
         if wait:
             wait_until(self._answers, "the agent answers")
 
