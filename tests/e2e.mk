@@ -31,7 +31,18 @@ $(BUILD)/tests/other_abi/%.o: userspace/%.c $(BUILD)/smtpward.skel.h $(BUILD)/wi
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) -DEVENT_ABI_VERSION=9999 -DREPLACED_MIN_S=1 -MMD -MP -c -o $@ $<
 
-tests: $(BUILD)/own_verify
+# SOAK sessions of every sort
+SOAK ?= 200000
+.PHONY: soak
+soak: all $(BUILD)/fault_server $(BUILD)/soak_load
+	$(Q)cd tests/e2e && $(E2E_ENV) SOAK=$(SOAK) /usr/bin/python3 -m pytest -p no:cacheprovider -q -s test_soak.py
+
+tests: $(BUILD)/own_verify $(BUILD)/soak_load
+$(BUILD)/soak_load: tests/e2e/clients/soak_load.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< -lssl -lcrypto -lpthread
+
 $(BUILD)/own_verify: tests/e2e/clients/own_verify.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """
-kill -9 at random moments, under load, in block mode. KILLS says how often; the proof is KILLS=50:
+kill -9 at random moments, under load, in block mode. KILLS says how often:
 
-    KILLS=50 make e2e E2E=test_kill.py
+    KILLS=500 make e2e E2E=test_kill.py
 """
 import os
 import pathlib
@@ -11,18 +11,9 @@ import signal
 import time
 
 from harness.lab import wait_until
-from harness.life import SECRET, Senders, attached, blocked_flows, detach, folders
+from harness.life import SECRET, Senders, attached, blocked_flows, detach, folders, processes_of
 
-KILLS = int(os.environ.get("KILLS", "12"))
-
-
-def processes_of(agent):
-    """The agent's processes: the one that was started, and those that it has made."""
-    found = [agent.process.pid]
-    for pid in found:
-        for task in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
-            found += [int(child) for child in task.read_text().split()]
-    return found
+KILLS = int(os.environ.get("KILLS", "50"))
 
 
 def is_running(pid):

@@ -42,6 +42,15 @@ def detach(lab, *arguments, json_too=False):
                           capture_output=True, text=True)
 
 
+def processes_of(agent):
+    """The agent's processes: the one that was started, and those that it has made."""
+    found = [agent.process.pid]
+    for pid in found:
+        for task in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
+            found += [int(child) for child in task.read_text().split()]
+    return found
+
+
 class Senders:
     """Processes that log in in clear all the time; count of them for each address and hold."""
 
