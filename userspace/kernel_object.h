@@ -24,7 +24,6 @@ struct kernel_witness;
 
 struct kernel {
 	struct smtpward_bpf *bpf;
-	struct ring_buffer *ring;
 	struct cgroup *cgroup;
 	struct sock_diag *diag;
 	struct kernel_witness *witness; /* NULL: switched off */
@@ -38,10 +37,8 @@ struct kernel {
 	bool had_pins;     /* an earlier agent has left some, of any version */
 	enum exit_action on_exit;
 	__u64 blocked_swept;    /* where the next sweep of the blocked flows goes on; 0: at the first */
-	unsigned replacing;     /* objects of other ABI versions that are still at work here */
+	_Atomic unsigned replacing; /* objects of other ABI versions that are still at work here */
 	time_t replacing_since; /* seconds of CLOCK_MONOTONIC */
-	const unsigned long *consumer_position, *producer_position; /* pages of the ring */
-	const struct kernel_reader *reader; /* during kernel_read() */
 };
 
 /* kernel_policy.c: write the port map; write settings. Return 0 or a negative errno. */
