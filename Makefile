@@ -114,6 +114,7 @@ help:
 	@echo "make check       install what is missing, build, run all tests (root; SUITES='unit e2e' for some)"
 	@echo "make demo        a credential exposed, then stopped, in network namespaces (root)"
 	@echo "make bench       what it costs (root)"
+	@echo "make fuzz        FUZZ_TIME=3600 FUZZERS='event config' for an hour each of some (default: a minute each of all)"
 	@echo "make install     DESTDIR= PREFIX=$(PREFIX); make uninstall"
 
 $(BUILD)/smtpwardd: $(BUILD)/userspace/main.o $(AGENT_OBJ)
@@ -147,8 +148,10 @@ clean:
 
 include tests/tests.mk
 include tests/bpf.mk
+include tests/catalogue.mk
 include tests/e2e.mk
 include tests/vm.mk
+include tests/fuzz.mk
 include tools/bench/bench.mk
 
 -include $(wildcard $(BUILD)/*.d $(patsubst %,$(BUILD)/%/*.d,userspace san tests tests/other_abi tools fuzz bench))

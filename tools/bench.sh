@@ -121,6 +121,8 @@ start_agent() {
 		syslog: {${3:-enabled: false}}
 		file:
 		  path: $scratch/alerts
+		privileges:
+		  user: nobody
 		metrics:
 		  enabled: false
 		${2:-}

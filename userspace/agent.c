@@ -207,10 +207,18 @@ static void take_handshake(void *context, const struct handshake_event *event)
 	sessions_take_handshake(agent->sessions, event);
 }
 
+static void take_malformed(void *context)
+{
+	struct agent *agent = context;
+	agent->counts.events_read++;
+	agent->counts.events_malformed++;
+}
+
 void agent_read_events(struct agent *agent)
 {
 	const struct event_reader reader = { .flow = take_event, .handshake = take_handshake, .witness = agent_take_witness,
-					      .certificate = agent_take_certificate, .context = agent };
+					      .certificate = agent_take_certificate, .malformed = take_malformed,
+					      .context = agent };
 	event_ring_read(agent->ring, &reader);
 }
 

@@ -30,6 +30,7 @@ struct certificate_event;
 /* Counts of the agent's own; those of the BPF programs come from monitor_counters(). */
 struct agent_counts {
 	uint64_t events_read;
+	uint64_t events_malformed; /* of those: not as the ABI says, and not believed */
 	uint64_t sockets_destroyed;
 	uint64_t destroy_failed;
 	uint64_t outcomes[16]; /* closed sessions, by enum outcome */
@@ -50,6 +51,7 @@ struct agent {
 	struct monitor *monitor;   /* the way to the kernel */
 	struct event_ring *ring;
 	pid_t monitor_pid;
+	gid_t admin_group; /* whose members may change things; (gid_t)-1: nobody but root */
 	bool monitor_gone; /* found out by the loop */
 	struct sessions *sessions;
 	struct history *history;
