@@ -3,13 +3,15 @@
 #include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sysexits.h>
 #include <unistd.h>
 
-#include <bpf/bpf.h>
+#include <linux/bpf.h>
 
 #include "blocked.h"
 #include "cli.h"
@@ -31,14 +33,32 @@ static bool is_link(const char *path)
 	return strncmp(name, PIN_LINK_PREFIX, strlen(PIN_LINK_PREFIX)) == 0 || strstr(path, "/" PIN_WITNESS_PREFIX);
 }
 
+/* bpf(2) itself: the command line needs no library for these two. */
+static int bpf_call(enum bpf_cmd command, union bpf_attr *attributes)
+{
+	return (int)syscall(SYS_bpf, command, attributes, sizeof(*attributes));
+}
+
+static int get_pin(const char *path)
+{
+	union bpf_attr attributes = { .pathname = (__u64)(uintptr_t)path };
+	return bpf_call(BPF_OBJ_GET, &attributes);
+}
+
+static void detach_link(int fd)
+{
+	union bpf_attr attributes = { .link_detach.link_fd = (__u32)fd };
+	bpf_call(BPF_LINK_DETACH, &attributes);
+}
+
 /* A link is detached at once, whoever may hold it beside the pin. A uprobe's cannot be; it goes with its last holder. */
 static void detach_pin(void *context, const char *path)
 {
 	struct detaching *detaching = context;
 	bool link = is_link(path);
-	int fd = link ? bpf_obj_get(path) : -1;
+	int fd = link ? get_pin(path) : -1;
 	if (fd >= 0) {
-		bpf_link_detach(fd);
+		detach_link(fd);
 		close(fd);
 	}
 	json_array_append_new(detaching->removed, json_pack("{s:s,s:s}", "kind", link ? "hook" : "map", "path", path));
