@@ -91,7 +91,8 @@ int monitor_do_stop(struct monitor_server *server, const struct monitor_stop_req
 	UNUSED;
 	server->stopped = true;
 	notify_stopping();
-	monitor_detach(server, false);
+	if (server->kernel)
+		monitor_detach(server, kernel_stays(server->kernel, KERNEL_END_TOLD));
 	return 0;
 }
 
