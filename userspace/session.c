@@ -119,8 +119,8 @@ static void close_session(struct sessions *sessions, struct session *session, st
 	struct table *table = &sessions->table;
 	session->closed = when;
 	table_close(table, table_find(table, session->id));
-	if (table->counts[TABLE_CLOSED] > sessions->keep && table->rows[TABLE_CLOSED]->row_next)
-		table_remove(table, table->rows[TABLE_CLOSED]);
+	if (table_count(table, TABLE_CLOSED) > sessions->keep && table_count(table, TABLE_CLOSED) > 1)
+		table_remove(table, table_first(table, TABLE_CLOSED));
 }
 
 /*
@@ -186,12 +186,12 @@ struct session *sessions_take(struct sessions *sessions, const struct flow_event
 struct session *sessions_surplus(struct sessions *sessions)
 {
 	struct table *table = &sessions->table;
-	return table->counts[TABLE_OPEN] > sessions->open_max ? table_wake(table, table->rows[TABLE_OPEN]) : NULL;
+	return table_count(table, TABLE_OPEN) > sessions->open_max ? table_wake(table, table_first(table, TABLE_OPEN)) : NULL;
 }
 
 void sessions_give_up(struct sessions *sessions, struct session *session, struct timespec now)
 {
-	bool surplus = sessions->table.counts[TABLE_OPEN] > sessions->open_max;
+	bool surplus = table_count(&sessions->table, TABLE_OPEN) > sessions->open_max;
 	if (surplus && session->last.opened_ns > sessions->given_up_ns)
 		sessions->given_up_ns = session->last.opened_ns;
 	if (surplus)
@@ -221,30 +221,30 @@ static const struct session *show(struct sessions *sessions, struct table_entry 
 		sessions->walked = entry->awake ? NULL : session;
 		if (session)
 			return session;
-		entry = entry->next;
+		entry = table_newer(&sessions->table, entry);
 	}
 	return NULL;
 }
 
 const struct session *sessions_oldest(struct sessions *sessions)
 {
-	return show(sessions, sessions->table.by_age);
+	return show(sessions, table_first(&sessions->table, TABLE_ALL));
 }
 
 const struct session *sessions_newer(struct sessions *sessions, const struct session *session)
 {
 	struct table_entry *entry = table_find(&sessions->table, session->id);
-	return entry ? show(sessions, entry->next) : NULL;
+	return entry ? show(sessions, table_newer(&sessions->table, entry)) : NULL;
 }
 
 unsigned sessions_open_count(const struct sessions *sessions)
 {
-	return sessions->table.counts[TABLE_OPEN];
+	return table_count(&sessions->table, TABLE_OPEN);
 }
 
 unsigned sessions_closed_count(const struct sessions *sessions)
 {
-	return sessions->table.counts[TABLE_CLOSED];
+	return table_count(&sessions->table, TABLE_CLOSED);
 }
 
 uint64_t sessions_evicted(const struct sessions *sessions)

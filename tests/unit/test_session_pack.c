@@ -72,6 +72,7 @@ static struct session *full_session(void)
 	assert_non_null(session);
 	fill(session, offsetof(struct session, cgroup), 1);
 	session->given_up = true;
+	session->last.flow_id = session->id;
 	session->tls = malloc(sizeof(*session->tls));
 	session->identity = calloc(1, sizeof(*session->identity));
 	assert_non_null(session->tls);
