@@ -433,13 +433,7 @@ fetch_load_generator
 
 echo "packets: four cases in turn ..."
 measure_packets
-echo "alerts and resets: $LATENCY_SAMPLES of each ..."
-measure_alert
-measure_reset
-echo "flows: $flow_counts at once ..."
-measure_flows
-echo "sessions: as many a second as can be ..."
-measure_max_rate
+measure_scale
 # The sink stands for servers elsewhere: the agent does not see its side.
 become sink "${receive[@]}" &
 sink=$!
