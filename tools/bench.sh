@@ -39,6 +39,7 @@ for program in smtpwardd smtpward bench/packet bench/run_time bench/handshakes b
 done
 
 scratch=$(mktemp -d /tmp/smtpward-bench-XXXXXX)
+chmod 711 "$scratch" # the agent's user has the syslog socket to find there
 own_mount='' mount='' agent='' sink='' remote=''
 
 end() {
