@@ -8,6 +8,7 @@
 #define SMTPWARD_BPF_ADOPT_H
 
 #include "adopted.h"
+#include "blocked_map.h"
 #include "decide.h"
 #include "emit.h"
 #include "maps.h"
@@ -112,6 +113,8 @@ static __noinline int adopted_end(struct __sk_buff *skb, struct flow *flow, __u3
 	else if (!flow->client_fin || !flow->server_fin)
 		return 0;
 	flow->watched = 0;
+	if (flow->blocked)
+		blocked_forget(flow->socket_cookie);
 	emit(flow, EVENT_CLOSED);
 	return 1;
 }
@@ -129,7 +132,7 @@ int smtpward_announce(struct __sk_buff *skb)
 		return 1;
 	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
-		count(COUNTER_EVENTS_LOST);
+		count_lost(COUNTER_LOST_FLOW);
 		return 1;
 	}
 	__builtin_memset(event, 0, sizeof(*event));
