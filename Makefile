@@ -36,7 +36,7 @@ BPF_CFLAGS := -O2 -g -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -mcpu=v3 -Wall -Wex
 # What both programs need, the agent's parts, and the CLI's.
 COMMON := finding finding_text finding_text_identity escape session_id address certificate cipher_suite tls_names
 # The agent's parts that `smtpward read` and `record` go through, too.
-JUDGING := session session_json judgement history ja4 tls_summary identity identity_check identity_judgement \
+JUDGING := session session_json session_pack session_table pack judgement history ja4 tls_summary identity identity_check identity_judgement \
 	handshake handshake_certificate handshake_hello handshake_reader handshake_sequence handshake_server
 CLI := $(patsubst userspace/%.c,%,$(wildcard userspace/cli*.c userspace/probe*.c userspace/capture*.c)) dialogue_driver
 CLI_LIBS := -Wl,--as-needed -lssl -lresolv -lpcap # of `smtpward probe` and `read`; the CLI needs no libbpf
@@ -90,7 +90,7 @@ demo:
 
 bench:
 	$(Q)tools/install_packages.sh build demo
-	$(Q)$(AS_CALLER) $(MAKE) --no-print-directory all $(BUILD)/bench/packet $(BUILD)/bench/run_time $(BUILD)/bench/handshakes
+	$(Q)$(AS_CALLER) $(MAKE) --no-print-directory all bench-programs
 	$(Q)BUILD=$(BUILD) tools/bench.sh
 
 install: all
@@ -117,6 +117,7 @@ help:
 	@echo "make check       install what is missing, build, run all tests (root; SUITES='unit e2e' for some)"
 	@echo "make demo        a credential exposed, then stopped, in network namespaces (root)"
 	@echo "make bench       what it costs (root)"
+	@echo "make fuzz        FUZZ_TIME=3600 FUZZERS='event config' for an hour each of some (default: a minute each of all)"
 	@echo "make install     DESTDIR= PREFIX=$(PREFIX); make uninstall"
 
 $(BUILD)/smtpwardd: $(BUILD)/userspace/main.o $(AGENT_OBJ)
@@ -150,9 +151,11 @@ clean:
 
 include tests/tests.mk
 include tests/bpf.mk
+include tests/catalogue.mk
 include tests/e2e.mk
 include tests/read.mk
 include tests/vm.mk
+include tests/fuzz.mk
 include tools/bench/bench.mk
 
 -include $(wildcard $(BUILD)/*.d $(patsubst %,$(BUILD)/%/*.d,userspace san tests tools fuzz bench))

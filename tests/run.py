@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -B
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Runs every test there is and says at the end how it went: what failed and what was skipped by name, and one line
 of numbers. BUILD is the folder that the Makefile builds in. Suites named as arguments are run alone."""
@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as xml
+
+import fuzzers
 
 BUILD = os.environ.get("BUILD", "build")
 results = []  # (suite, test, "passed" | "failed" | "skipped", reason)
@@ -35,8 +37,8 @@ def read_cases(suite, path):
     return count
 
 
-def run_cmocka(program, scratch):
-    """One test program; a crash counts as a failure whatever it had written by then."""
+def run_cmocka(program, scratch, show=False):
+    """One test program; a crash counts as a failure whatever it had written by then. show: print its output in any case."""
     suite = os.path.basename(program)
     files = os.path.join(scratch, suite + "-%g.xml")
     environment = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="xml", CMOCKA_XML_FILE=files)
@@ -51,8 +53,8 @@ def run_cmocka(program, scratch):
     told = any(entry[2] == "failed" for entry in results[before:])
     if count == 0 or (status != 0 and not told):
         note(suite, "(the program)", "failed", f"exit status {status}")
-    if status != 0:
-        print(output[-6000:], flush=True)
+    if show or status != 0:
+        print(output if show else output[-6000:], flush=True)
 
 
 def run_pytest(scratch, suite="e2e"):
@@ -91,11 +93,13 @@ def programs(pattern):
 
 
 def main():
-    wanted = sys.argv[1:] or ["unit", "bpf", "demo", "e2e", "read", "fuzz", "lint"]
+    wanted = sys.argv[1:] or ["unit", "bpf", "catalogue", "demo", "e2e", "read", "fuzz", "lint"]
     with tempfile.TemporaryDirectory(prefix="smtpward-tests-") as scratch:
         for suite, pattern in (("unit", "test_*[!.]?"), ("bpf", "bpf_*[!.]?")):
             for program in programs(pattern) if suite in wanted else []:
                 run_cmocka(program, scratch)
+        for program in programs("catalogue") if "catalogue" in wanted else []:
+            run_cmocka(program, scratch, show=True)  # a table of cases and paths
         if "demo" in wanted:
             print("--- demo", flush=True)
             run_command("demo", "the scene", ["tools/demo.sh"])
@@ -105,13 +109,8 @@ def main():
         if "read" in wanted:
             print("--- read", flush=True)
             run_pytest(scratch, "read")
-        for program in programs("fuzz_*[!.]?") if "fuzz" in wanted else []:
-            name = os.path.basename(program)
-            print(f"--- {name}", flush=True)
-            seeds = os.path.join("tests/fuzz", name.replace("fuzz_", "seeds_"))
-            corpus = os.path.join(scratch, name)
-            os.makedirs(corpus)
-            run_command("fuzz", name, [program, "-max_total_time=20", "-timeout=10", corpus, *filter(os.path.isdir, [seeds])])
+        if "fuzz" in wanted:
+            fuzzers.run(BUILD, programs("fuzz_*[!.]?"), note)
         if "lint" in wanted:
             run_lint()
     for status in ("skipped", "failed"):

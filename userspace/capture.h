@@ -12,6 +12,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <uthash.h>
+#include <utlist.h>
+
 #include "capture_frame.h"
 #include "capture_order.h"
 #include "dialogue_driver.h"

@@ -187,6 +187,19 @@ static bool take_identity(const struct config_text *text, const struct raw_ident
 	return take_path(text, "identity.trust", raw->trust, &config->identity.trust);
 }
 
+static bool take_privileges(const struct raw_config *raw, struct config *config)
+{
+	const struct raw_privileges *privileges = raw->privileges;
+	const struct raw_control *control = raw->control;
+	if (privileges && privileges->containers)
+		config->privileges.containers = *privileges->containers;
+	if (privileges && privileges->hardening)
+		config->privileges.required = *privileges->hardening != 0;
+	return (!privileges || take_text(&config->privileges.user, privileges->user)) &&
+	       (!control || (take_text(&config->control.owner, control->owner) && take_text(&config->control.group, control->group) &&
+			     take_text(&config->control.admin_group, control->admin_group)));
+}
+
 /* ---- all together ----------------------------------------------------------------------------------------- */
 
 static struct config *new_defaults(void)
@@ -201,7 +214,7 @@ static struct config *new_defaults(void)
 	config->identity.witness = true;
 	config->identity.hold_s = 3;
 	config->sessions.keep = 10000;
-	config->sessions.open_max = 65536;
+	config->sessions.open_max = 262144;
 	config->alerts.minimum = SEVERITY_NOTICE;
 	config->alerts.repeat_s = 3600;
 	config->alerts.rate = 60;
@@ -210,7 +223,9 @@ static struct config *new_defaults(void)
 	config->journal = JOURNAL_AUTO;
 	config->metrics.enabled = true;
 	config->metrics.port = 9847;
-	if (take_text(&config->control_socket, CONTROL_SOCKET_PATH) && take_text(&config->syslog.prefix, "@cee:") &&
+	config->privileges.containers = true;
+	config->privileges.required = true;
+	if (take_text(&config->control_socket, CONTROL_SOCKET_PATH) && take_text(&config->privileges.user, "smtpward") && take_text(&config->syslog.prefix, "@cee:") &&
 	    take_text(&config->syslog.socket, "/dev/log") && take_text(&config->metrics.address, "127.0.0.1"))
 		return config;
 	config_free(config);
@@ -231,7 +246,8 @@ static bool take_all(const struct config_text *text, const struct raw_config *ra
 	       take_ports(text, raw->ports, config) && config_take_policy(text, raw->policy, config) &&
 	       take_identity(text, raw->identity, config) && take_sessions(text, raw->sessions, config) &&
 	       take_alerts(text, raw->alerts, config) &&
-	       take_sinks(text, raw, config) && take_metrics(text, raw->metrics, config);
+	       take_sinks(text, raw, config) && take_metrics(text, raw->metrics, config) &&
+	       take_privileges(raw, config);
 }
 
 /* What is wrong with the file as a whole. */
@@ -289,16 +305,21 @@ static bool read_file(int fd, struct config_text *text)
 	return complain(text, "is longer than 1 MiB");
 }
 
-struct config *config_load(const char *path, char *error, unsigned error_size)
+int config_open(const char *path)
+{
+	int fd = open(path ? path : CONFIG_PATH, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	return fd < 0 ? -errno : fd;
+}
+
+struct config *config_read(int fd, const char *path, char *error, unsigned error_size)
 {
 	struct config_text text = { .path = path ? path : CONFIG_PATH, .bytes = "", .error = error, .error_size = error_size };
 	struct config *config = NULL;
 	snprintf(error, error_size, "out of memory");
-	int fd = open(text.path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0 && !path && errno == ENOENT)
+	if (fd == -ENOENT && !path)
 		return from_text(&text);
 	if (fd < 0) {
-		complain(&text, strerror(errno));
+		complain(&text, strerror(-fd));
 		return NULL;
 	}
 	if (read_file(fd, &text))
@@ -306,6 +327,11 @@ struct config *config_load(const char *path, char *error, unsigned error_size)
 	free((char *)(uintptr_t)text.bytes);
 	close(fd);
 	return config;
+}
+
+struct config *config_load(const char *path, char *error, unsigned error_size)
+{
+	return config_read(config_open(path), path, error, error_size);
 }
 
 void config_free(struct config *config)
@@ -323,6 +349,10 @@ void config_free(struct config *config)
 	free(config->identity.trust);
 	free(config->cgroup);
 	free(config->control_socket);
+	free(config->control.owner);
+	free(config->control.group);
+	free(config->control.admin_group);
+	free(config->privileges.user);
 	free(config->syslog.prefix);
 	free(config->syslog.socket);
 	free(config->file.path);

@@ -17,9 +17,7 @@
 
 #include "agent.h"
 #include "alert.h"
-#include "config.h"
 #include "control_connection.h"
-#include "control_socket.h"
 #include "ecs.h"
 #include "escape.h"
 #include "session.h"
@@ -34,7 +32,6 @@ struct control {
 	struct agent *agent;
 	struct evconnlistener *listener;
 	struct event *resume; /* listening again after a failure */
-	struct control_socket socket;
 	struct connection *connections;
 	unsigned count;
 	unsigned watchers;
@@ -228,7 +225,30 @@ static unsigned connections_of(const struct control *control, uid_t uid)
 	return count;
 }
 
-static struct connection *connection_new(struct control *control, int fd, uid_t uid)
+#define GROUPS_MAX 1024 /* of a peer that are looked at */
+
+/* Whether the peer may change things. Both its group and those beside it count, as they were when it connected. */
+static bool is_admin(const struct agent *agent, int fd, const struct ucred *peer)
+{
+	gid_t groups[GROUPS_MAX];
+	socklen_t size = sizeof(groups);
+
+	if (peer->uid == 0)
+		return true;
+	if (agent->admin_group == (gid_t)-1)
+		return false;
+	if (peer->gid == agent->admin_group)
+		return true;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size))
+		return false;
+	for (unsigned i = 0; i < size / sizeof(groups[0]); i++) {
+		if (groups[i] == agent->admin_group)
+			return true;
+	}
+	return false;
+}
+
+static struct connection *connection_new(struct control *control, int fd, const struct ucred *peer)
 {
 	const struct timeval idle = { .tv_sec = CONTROL_IDLE_S }, stall = { .tv_sec = CONTROL_STALL_S };
 	struct connection *connection = calloc(1, sizeof(*connection));
@@ -242,7 +262,8 @@ static struct connection *connection_new(struct control *control, int fd, uid_t 
 	}
 	connection->control = control;
 	connection->agent = control->agent;
-	connection->uid = uid;
+	connection->uid = peer->uid;
+	connection->admin = is_admin(control->agent, fd, peer);
 	bufferevent_setcb(connection->bev, connection_work, connection_work, connection_ended, connection);
 	bufferevent_setwatermark(connection->bev, EV_READ, 0, 2 * CONTROL_LINE_MAX);
 	bufferevent_setwatermark(connection->bev, EV_WRITE, OUTPUT_LOW, 0);
@@ -275,7 +296,7 @@ static void accepted(struct evconnlistener *listener, evutil_socket_t fd, struct
 		close(fd);
 	else if (control->count >= CONTROL_CONNECTIONS_MAX || connections_of(control, peer.uid) >= CONTROL_CONNECTIONS_PER_UID)
 		refuse(control, fd, "{\"error\":{\"code\":\"busy\",\"message\":\"too many connections\"}}\n");
-	else if (!connection_new(control, fd, peer.uid))
+	else if (!connection_new(control, fd, &peer))
 		close(fd);
 }
 
@@ -297,28 +318,23 @@ static void accept_again(evutil_socket_t fd, short what, void *context)
 	evconnlistener_enable(control->listener);
 }
 
-struct control *control_start(struct agent *agent, char *error, unsigned error_size)
+struct control *control_start(struct agent *agent, int listening, char *error, unsigned error_size)
 {
 	struct control *control = calloc(1, sizeof(*control));
-	int fd;
 
 	if (!control) {
 		snprintf(error, error_size, "control socket: no memory");
+		close(listening);
 		return NULL;
 	}
 	control->agent = agent;
-	fd = control_socket_open(&control->socket, agent->config->control_socket, error, error_size);
-	if (fd < 0) {
-		free(control);
-		return NULL;
-	}
 	control->resume = evtimer_new(agent->base, accept_again, control);
 	control->listener = evconnlistener_new(agent->base, accepted, control,
-					       LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+					       LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, listening);
 	if (!control->resume || !control->listener) {
 		snprintf(error, error_size, "control socket: no memory");
 		if (!control->listener)
-			close(fd);
+			close(listening);
 		control_stop(control);
 		return NULL;
 	}
@@ -338,7 +354,6 @@ void control_stop(struct control *control)
 		evconnlistener_free(control->listener);
 	if (control->resume)
 		event_free(control->resume);
-	control_socket_remove(&control->socket);
 	free(control);
 }
 

@@ -24,6 +24,7 @@ struct lab {
 	struct flow_event events[LAB_EVENTS_MAX]; /* since lab_forget_events() */
 	unsigned count;
 	unsigned leaks; /* records with LAB_SECRET, ever */
+	void (*tap)(const void *data, size_t size); /* is shown every record; NULL: nobody is */
 };
 
 extern struct lab lab;
@@ -51,6 +52,8 @@ bool lab_has_storage(int fd);
 /* Takes in what is in the ring. */
 void lab_read_events(void);
 void lab_forget_events(void);
+/* To be polled: readable once an event wakes who waits for it. */
+int lab_ring_fd(void);
 /* Waits for an event of that reason of the flow with that client port; the newest. Fails the test if none comes. */
 const struct flow_event *lab_wait(uint16_t client_port, enum event_reason reason);
 unsigned lab_count(uint16_t client_port, enum event_reason reason);

@@ -55,7 +55,7 @@ static int teardown(void **state)
 static struct sinks *open_sinks(void)
 {
 	char error[256] = "";
-	struct sinks *sinks = sinks_open(&config, error, sizeof(error));
+	struct sinks *sinks = sinks_open(&config, NULL, error, sizeof(error));
 	if (!sinks)
 		fail_msg("%s", error);
 	return sinks;
@@ -171,7 +171,7 @@ static void assert_refused(int reason)
 {
 	char error[256] = "", expected[256];
 	config.file.path = path;
-	assert_null(sinks_open(&config, error, sizeof(error)));
+	assert_null(sinks_open(&config, NULL, error, sizeof(error)));
 	snprintf(expected, sizeof(expected), "file: cannot write to %s: %s", path, strerror(reason));
 	assert_string_equal(error, expected);
 }
@@ -195,7 +195,7 @@ static void a_socket_path_too_long_is_an_error(void **state)
 	name[sizeof(name) - 1] = '\0';
 	config.syslog.socket = name;
 	config.syslog.enabled = true;
-	assert_null(sinks_open(&config, error, sizeof(error)));
+	assert_null(sinks_open(&config, NULL, error, sizeof(error)));
 	assert_non_null(strstr(error, strerror(ENAMETOOLONG)));
 }
 
@@ -533,6 +533,8 @@ static void the_thread_leaves_signals_to_the_event_loop(void **state)
 	static const int signals[] = { SIGHUP, SIGTERM, SIGINT, SIGPIPE, SIGUSR1 };
 	(void)state;
 	struct sinks *sinks = open_file();
+	for (unsigned i = 0; i < 500 && !blocked_signals("sink-file", &blocked); i++)
+		usleep(20000); /* the thread names itself */
 	assert_true(blocked_signals("sink-file", &blocked));
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		assert_true(blocked >> (signals[i] - 1) & 1);
