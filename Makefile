@@ -87,7 +87,7 @@ demo:
 
 bench:
 	$(Q)tools/install_packages.sh build demo
-	$(Q)$(AS_CALLER) $(MAKE) --no-print-directory all $(BUILD)/bench/packet $(BUILD)/bench/run_time $(BUILD)/bench/handshakes
+	$(Q)$(AS_CALLER) $(MAKE) --no-print-directory all bench-programs
 	$(Q)BUILD=$(BUILD) tools/bench.sh
 
 install: all

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,16 +7,17 @@
 
 #include <jansson.h>
 #include <openssl/sha.h>
+#include <uthash.h>
 
 #include "agent.h"
 #include "alert.h"
 #include "config.h"
 #include "control.h"
 #include "ecs.h"
+#include "event_ring.h"
 #include "facts.h"
 #include "history.h"
-#include "kernel.h"
-#include "notify.h"
+#include "monitor.h"
 #include "session.h"
 #include "sink.h"
 
@@ -77,7 +77,7 @@ static char *cgroup_path(struct agent *agent, uint64_t id)
 		if (!name)
 			return NULL;
 		name->id = id;
-		name->path = kernel_cgroup_path(agent->kernel, id);
+		name->path = monitor_cgroup_path(agent->monitor, id);
 		HASH_ADD(hh, agent->cgroup_names, id, sizeof(name->id), name);
 	}
 	if (HASH_COUNT(agent->cgroup_names) > CGROUP_NAMES_MAX)
@@ -149,16 +149,6 @@ static void count_closed(struct agent *agent, const struct session *session)
 	}
 }
 
-/* The sender must learn at once that it is stopped: its connection ends now, and not at some time-out. */
-static void end_blocked_flow(struct agent *agent, const struct flow_event *event)
-{
-	int error = kernel_destroy_socket(agent->kernel, event);
-	if (error == 0)
-		agent->counts.sockets_destroyed++;
-	else if (error != -ENOENT)
-		agent->counts.destroy_failed++;
-}
-
 /* A handshake that failed, or a STARTTLS that led to none: what comes next to this server in clear is its fallback. */
 static bool tls_was_tried_in_vain(const struct session *session)
 {
@@ -168,14 +158,26 @@ static bool tls_was_tried_in_vain(const struct session *session)
 	       (outcome == OUTCOME_REFUSED && (session->last.facts & FACT(STARTTLS_ASKED)));
 }
 
+/* Closes a session before its end has come. reason: why its outcome is unknown, if it is. */
+static void give_up(struct agent *agent, struct session *session, const char *reason)
+{
+	bool counted = session->given_up;
+	sessions_give_up(agent->sessions, session, wall_now());
+	if (session->judgement.outcome == OUTCOME_UNKNOWN)
+		session->judgement.unknown_reason = reason;
+	if (!counted)
+		count_closed(agent, session);
+	control_publish_session(agent->control, session);
+}
+
 static void take_event(void *context, const struct flow_event *event)
 {
 	struct agent *agent = context;
 	agent->counts.events_read++;
-	if (event->reason == EVENT_BLOCKED)
-		end_blocked_flow(agent, event);
+	if (event->reason == EVENT_BLOCKED && monitor_destroy_socket(agent->monitor, event))
+		agent->counts.destroy_failed++; /* the sender learns of it by the kernel's own way */
 	if (event->sender_is_new && event->reason == EVENT_OPENED)
-		kernel_witness_sender(agent->kernel, event->pid);
+		monitor_witness_sender(agent->monitor, event->pid);
 	struct session *session = sessions_take(agent->sessions, event);
 	if (!session)
 		return;
@@ -188,11 +190,14 @@ static void take_event(void *context, const struct flow_event *event)
 	find_fallback(agent, session);
 	raise_new_findings(agent, session);
 	if (event->reason == EVENT_CLOSED) {
-		count_closed(agent, session);
+		if (!session->given_up)
+			count_closed(agent, session);
 		if (tls_was_tried_in_vain(session))
 			history_tls_failed(agent->history, session, monotonic_now());
 	}
 	control_publish_session(agent->control, session);
+	while ((session = sessions_surplus(agent->sessions)))
+		give_up(agent, session, "given-up");
 }
 
 static void take_handshake(void *context, const struct handshake_event *event)
@@ -211,20 +216,37 @@ static void take_malformed(void *context)
 
 void agent_read_events(struct agent *agent)
 {
-	const struct kernel_reader reader = { .flow = take_event, .handshake = take_handshake, .witness = agent_take_witness,
-					      .certificate = agent_take_certificate, .malformed = take_malformed,
-					      .context = agent };
-	kernel_read(agent->kernel, &reader);
+	const struct event_reader reader = { .flow = take_event, .handshake = take_handshake, .witness = agent_take_witness,
+					     .certificate = agent_take_certificate, .malformed = take_malformed,
+					     .context = agent };
+	event_ring_read(agent->ring, &reader);
 }
 
 #define SWEEP_MAX 256      /* sockets looked for at once */
 #define SWEEP_AGE_NS 5000000000ULL /* younger ones may yet be heard of */
 
-/* Where it cannot be looked into all network namespaces, a flow is over with the process that opened it. */
-static bool is_gone(const struct agent *agent, const struct flow_event *event)
+void agent_take_answer(void *context, enum monitor_operation operation, uint64_t flow_id, int result)
 {
-	int found = kernel_find_socket(agent->kernel, event);
-	return found == -ENOENT || (found == -EPERM && event->pid && kill((pid_t)event->pid, 0) < 0 && errno == ESRCH);
+	struct agent *agent = context;
+	struct session *session;
+
+	switch (operation) {
+	case MONITOR_DESTROY_SOCKET:
+		agent->counts.sockets_destroyed += result == 0;
+		agent->counts.destroy_failed += result != 0 && result != -ENOENT;
+		break;
+	case MONITOR_RELEASE_SOCKET:
+		agent->counts.released += result == 0;
+		agent->counts.release_failed += result != 0;
+		break;
+	case MONITOR_FIND_SOCKET:
+		session = result == -ENOENT ? sessions_find(agent->sessions, flow_id) : NULL;
+		if (session && !session->closed.tv_sec)
+			give_up(agent, session, "events-lost");
+		break;
+	default:
+		break;
+	}
 }
 
 void agent_sweep(struct agent *agent)
@@ -233,11 +255,12 @@ void agent_sweep(struct agent *agent)
 	struct timespec monotonic = monotonic_now();
 	uint64_t now = (uint64_t)monotonic.tv_sec * 1000000000ULL + (uint64_t)monotonic.tv_nsec;
 	unsigned looked = 0, young = 0;
-	kernel_counters(agent->kernel, counters);
+	monitor_counters(agent->monitor, counters);
 	if (counters[COUNTER_EVENTS_LOST] == agent->events_lost)
 		return;
 	agent_read_events(agent); /* what was sent before the loss: a session may still be in the ring */
-	for (struct session *session = sessions_oldest(agent->sessions); session && looked < SWEEP_MAX; session = session->next) {
+	for (const struct session *session = sessions_oldest(agent->sessions); session && looked < SWEEP_MAX;
+	     session = sessions_newer(agent->sessions, session)) {
 		if (session->closed.tv_sec)
 			continue;
 		if (session->last.time_ns + SWEEP_AGE_NS > now) {
@@ -245,13 +268,8 @@ void agent_sweep(struct agent *agent)
 			continue;
 		}
 		looked++;
-		if (!is_gone(agent, &session->last))
-			continue;
-		sessions_give_up(agent->sessions, session, wall_now());
-		if (session->judgement.outcome == OUTCOME_UNKNOWN)
-			session->judgement.unknown_reason = "events-lost";
-		count_closed(agent, session);
-		control_publish_session(agent->control, session);
+		if (monitor_find_socket(agent->monitor, &session->last))
+			return; /* too many under way: the next sweep goes on */
 	}
 	if (looked < SWEEP_MAX && !young)
 		agent->events_lost = counters[COUNTER_EVENTS_LOST];
@@ -285,10 +303,10 @@ void agent_say_state(struct agent *agent, const char *action, int severity, cons
 void agent_say_started(struct agent *agent)
 {
 	unsigned count;
-	const struct kernel_hook *hooks = kernel_hooks(agent->kernel, &count);
+	const struct kernel_hook *hooks = monitor_hooks(agent->monitor, &count);
 	enum severity severity = SEVERITY_INFO;
 	json_t *record =
-		ecs_startup(kernel_mode(agent->kernel), kernel_cgroup(agent->kernel), hooks, count, wall_now(), &severity);
+		ecs_startup(monitor_mode(agent->monitor), monitor_cgroup(agent->monitor), hooks, count, wall_now(), &severity);
 	char message[512];
 	snprintf(message, sizeof(message), "%s", record ? ecs_message(record) : "started");
 	write_record(agent, severity, message, record);
@@ -301,7 +319,7 @@ void agent_say_started(struct agent *agent)
 int agent_set_mode(struct agent *agent, int mode)
 {
 	char message[64];
-	int error = kernel_set_mode(agent->kernel, (enum policy_mode)mode);
+	int error = monitor_set_mode(agent->monitor, (enum policy_mode)mode);
 	if (error)
 		return error;
 	snprintf(message, sizeof(message), "mode is now %s", mode == MODE_BLOCK ? "block" : "monitor");
@@ -362,15 +380,15 @@ int agent_reload(struct agent *agent, char *message, unsigned message_size)
 {
 	char late[256];
 	bool mode_changed;
-	struct config *fresh = config_load(agent->config_path, message, message_size);
+	struct config *fresh = config_read(monitor_open_config(agent->monitor), agent->config_path, message, message_size);
 	if (!fresh)
 		return -EINVAL;
-	int error = kernel_set_policy(agent->kernel, fresh, time(NULL));
+	int error = monitor_set_policy(agent->monitor, fresh);
 	if (!error && fresh->mode != agent->config->mode) /* what the CLI has set stays unless the file changed it */
 		error = agent_set_mode(agent, fresh->mode);
 	if (error) {
 		snprintf(message, message_size, "the policy cannot be written into the kernel: %s", strerror(-error));
-		kernel_set_policy(agent->kernel, agent->config, time(NULL));
+		monitor_set_policy(agent->monitor, agent->config);
 		config_free(fresh);
 		return -EINVAL;
 	}

@@ -3,14 +3,18 @@
 #ifndef SMTPWARD_AGENT_H
 #define SMTPWARD_AGENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <time.h>
 
 #include "durations.h"
+#include "monitor_protocol.h"
 
 struct event_base;
 struct config;
-struct kernel;
+struct monitor;
+struct event_ring;
 struct sessions;
 struct history;
 struct alerts;
@@ -23,7 +27,7 @@ struct session;
 struct witness_event;
 struct certificate_event;
 
-/* Counts of the agent's own; those of the BPF programs come from kernel_counters(). */
+/* Counts of the agent's own; those of the BPF programs come from monitor_counters(). */
 struct agent_counts {
 	uint64_t events_read;
 	uint64_t events_malformed; /* of those: not as the ABI says, and not believed */
@@ -44,7 +48,10 @@ struct agent {
 	struct event_base *base;
 	const char *config_path; /* as given with -c, or NULL */
 	struct config *config;
-	struct kernel *kernel;
+	struct monitor *monitor;   /* the way to the kernel */
+	struct event_ring *ring;
+	pid_t monitor_pid;
+	bool monitor_gone; /* found out by the loop */
 	struct sessions *sessions;
 	struct history *history;
 	struct identity_checker *identity_checker;
@@ -71,6 +78,8 @@ void agent_take_certificate(void *context, const struct certificate_event *event
  * is waiting for one. Call it after judge_handshake(). */
 void agent_judge_identity(struct agent *agent, struct session *session);
 
+/* What became of an errand: for monitor_read_answers(). */
+void agent_take_answer(void *context, enum monitor_operation operation, uint64_t flow_id, int result);
 /* Takes in all the events that wait in the ring. */
 void agent_read_events(struct agent *agent);
 /* Where events were lost since the last call: closes the sessions whose sockets are gone, which else stayed open. */

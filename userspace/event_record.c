@@ -3,8 +3,8 @@
 
 #include <string.h>
 
+#include "event_ring.h"
 #include "facts.h"
-#include "kernel.h"
 #include "policy.h"
 
 static bool is_text(const char *field, size_t size)
@@ -51,7 +51,7 @@ static bool certificate_is_valid(const struct certificate_event *event)
 	       event->length <= event->total - event->offset && event->index < WITNESS_CERTIFICATES_MAX;
 }
 
-bool event_record_take(const struct kernel_reader *reader, const void *record, size_t size)
+bool event_record_take(const struct event_reader *reader, const void *record, size_t size)
 {
 	bool valid = false;
 	switch (size) {

@@ -6,13 +6,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct kernel_reader;
+struct event_reader;
 
 /*
  * Hands a record of size bytes, aligned to 8, to the reader's function for its kind. Returns false, and calls none,
  * where it is of no kind that is known, or a value in it is out of range: such a record is not ours, and none of
  * its bytes is believed.
  */
-bool event_record_take(const struct kernel_reader *reader, const void *record, size_t size);
+bool event_record_take(const struct event_reader *reader, const void *record, size_t size);
 
 #endif

@@ -22,7 +22,6 @@ struct kernel_witness;
 
 struct kernel {
 	struct smtpward_bpf *bpf;
-	struct ring_buffer *ring;
 	struct cgroup *cgroup;
 	struct sock_diag *diag;
 	struct kernel_witness *witness; /* NULL: switched off */
@@ -31,8 +30,6 @@ struct kernel {
 	struct settings settings;
 	char pin_path[128];
 	bool pinned; /* the pins below pin_path are ours */
-	const unsigned long *consumer_position, *producer_position; /* pages of the ring */
-	const struct kernel_reader *reader; /* during kernel_read() */
 };
 
 /* kernel_policy.c: write the port map; write settings. Return 0 or a negative errno. */

@@ -19,15 +19,25 @@
 
 #include <event2/event.h>
 #include <jansson.h>
+#include <uthash.h>
+#include <utlist.h>
 
 #include "agent.h"
 #include "alert.h"
 #include "config.h"
 #include "control.h"
+#include "control_socket.h"
 #include "ecs.h"
-#include "kernel.h"
+#include "event_ring.h"
+#include "monitor.h"
 #include "session.h"
 #include "sink.h"
+
+struct stub_session {
+	struct session session;
+	UT_hash_handle hh;
+	struct stub_session *prev, *next;
+};
 
 /* What the stubs answer, and what they were asked. Cleared before each test. */
 static struct {
@@ -38,53 +48,59 @@ static struct {
 	int set_mode_result;
 	const char *reload_error;
 	unsigned reloads;
-	struct session *sessions; /* a list, the oldest first */
-	struct session *by_id;
+	struct stub_session *sessions; /* a list, the oldest first */
+	struct stub_session *by_id;
 	unsigned session_count;
 } stub;
 
-void kernel_counters(const struct kernel *kernel, uint64_t counters[COUNTER_COUNT])
+void monitor_counters(struct monitor *monitor, uint64_t counters[COUNTER_COUNT])
 {
-	(void)kernel;
+	(void)monitor;
 	memcpy(counters, stub.counters, sizeof(stub.counters));
 }
 
-const struct kernel_hook *kernel_hooks(const struct kernel *kernel, unsigned *count)
+const struct kernel_hook *monitor_hooks(struct monitor *monitor, unsigned *count)
 {
-	(void)kernel;
+	(void)monitor;
 	*count = 2;
 	return stub.hooks;
 }
 
-const struct kernel_witness_state *kernel_witness_state(const struct kernel *kernel)
+const struct kernel_witness_state *monitor_witness_state(struct monitor *monitor)
 {
-	(void)kernel;
+	(void)monitor;
 	return stub.witness;
 }
 
-const struct kernel_library *kernel_witness_library(const struct kernel *kernel, unsigned *position)
+const struct kernel_library *monitor_witness_library(struct monitor *monitor, unsigned *position)
 {
 	static const struct kernel_library library = { .path = "/usr/lib/libssl.so.3", .readable = true };
-	(void)kernel;
+	(void)monitor;
 	return stub.witness && (*position)++ == 0 ? &library : NULL;
 }
 
-const char *kernel_cgroup(const struct kernel *kernel)
+const char *monitor_cgroup(const struct monitor *monitor)
 {
-	(void)kernel;
+	(void)monitor;
 	return "/sys/fs/cgroup";
 }
 
-void kernel_ring_fill(const struct kernel *kernel, uint64_t *used, uint64_t *size)
+void event_ring_fill(const struct event_ring *ring, uint64_t *used, uint64_t *size)
 {
-	(void)kernel;
+	(void)ring;
 	*used = 0;
 	*size = 1 << 20;
 }
 
-enum policy_mode kernel_mode(const struct kernel *kernel)
+uint64_t monitor_errands_lost(const struct monitor *monitor)
 {
-	(void)kernel;
+	(void)monitor;
+	return 0;
+}
+
+enum policy_mode monitor_mode(const struct monitor *monitor)
+{
+	(void)monitor;
 	return stub.mode;
 }
 
@@ -125,18 +141,25 @@ unsigned sinks_stats(struct sinks *sinks, struct sink_stats stats[SINKS_MAX])
 	return 0;
 }
 
-struct session *sessions_oldest(struct sessions *sessions)
+const struct session *sessions_oldest(struct sessions *sessions)
 {
 	(void)sessions;
-	return stub.sessions;
+	return stub.sessions ? &stub.sessions->session : NULL;
+}
+
+const struct session *sessions_newer(struct sessions *sessions, const struct session *session)
+{
+	const struct stub_session *next = ((const struct stub_session *)session)->next;
+	(void)sessions;
+	return next ? &next->session : NULL;
 }
 
 struct session *sessions_find(struct sessions *sessions, uint64_t id)
 {
-	struct session *session;
+	struct stub_session *found;
 	(void)sessions;
-	HASH_FIND(hh, stub.by_id, &id, sizeof(id), session);
-	return session;
+	HASH_FIND(hh, stub.by_id, &id, sizeof(id), found);
+	return found ? &found->session : NULL;
 }
 
 unsigned sessions_open_count(const struct sessions *sessions)
@@ -177,23 +200,24 @@ struct fixture {
 static inline struct session *add_session(struct fixture *fixture)
 {
 	static const __u8 address[16] = { [10] = 0xff, [11] = 0xff, [12] = 192, [13] = 0, [14] = 2, [15] = 1 };
-	struct session *session = calloc(1, sizeof(*session));
+	struct stub_session *added = calloc(1, sizeof(*added));
+	struct session *session = &added->session;
 	(void)fixture;
-	assert_non_null(session);
+	assert_non_null(added);
 	session->opened.tv_sec = 1700000000 + stub.session_count;
 	session->id = ++stub.session_count;
 	session->last.reason = EVENT_CLOSED;
 	session->last.server_port = 25;
 	memcpy(session->last.server_address, address, 16);
 	memcpy(session->last.client_address, address, 16);
-	DL_APPEND(stub.sessions, session);
-	HASH_ADD(hh, stub.by_id, id, sizeof(session->id), session);
+	DL_APPEND(stub.sessions, added);
+	HASH_ADD(hh, stub.by_id, session.id, sizeof(session->id), added);
 	return session;
 }
 
 static inline void forget_sessions(void)
 {
-	struct session *session, *next;
+	struct stub_session *session, *next;
 	HASH_CLEAR(hh, stub.by_id);
 	DL_FOREACH_SAFE(stub.sessions, session, next)
 		free(session);
@@ -303,10 +327,28 @@ static inline void assert_closed(struct fixture *fixture, struct client *client)
 	assert_true(turns < 100000);
 }
 
+static struct control_socket own_socket;
+
+static inline struct control *open_control(struct agent *agent, char *error, unsigned error_size)
+{
+	struct control_socket opened;
+	int fd = control_socket_open(&opened, agent->config->control_socket, error, error_size);
+	if (fd < 0)
+		return NULL;
+	own_socket = opened;
+	return control_start(agent, fd, error, error_size);
+}
+
+static inline void close_control(struct control *control)
+{
+	control_stop(control);
+	control_socket_remove(&own_socket);
+}
+
 static inline void start_control(struct fixture *fixture)
 {
 	char error[256] = "";
-	fixture->agent.control = control_start(&fixture->agent, error, sizeof(error));
+	fixture->agent.control = open_control(&fixture->agent, error, sizeof(error));
 	assert_string_equal(error, "");
 	assert_non_null(fixture->agent.control);
 }
@@ -386,7 +428,7 @@ static inline int tear_down(void **state)
 {
 	struct fixture *fixture = *state;
 	close_client(&fixture->client);
-	control_stop(fixture->agent.control);
+	close_control(fixture->agent.control);
 	event_base_free(fixture->agent.base);
 	forget_sessions();
 	unlink(fixture->path);

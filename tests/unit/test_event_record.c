@@ -10,7 +10,7 @@
 
 #include "event_record.h"
 #include "facts.h"
-#include "kernel.h"
+#include "event_ring.h"
 #include "policy.h"
 
 enum { NONE, FLOW, HANDSHAKE, WITNESS, CERTIFICATE };
@@ -41,7 +41,7 @@ static void take_certificate(void *context, const struct certificate_event *even
 	*(int *)context = CERTIFICATE;
 }
 
-static const struct kernel_reader reader = { .flow = take_flow, .handshake = take_handshake, .witness = take_witness,
+static const struct event_reader reader = { .flow = take_flow, .handshake = take_handshake, .witness = take_witness,
 					     .certificate = take_certificate, .context = &taken };
 
 /* What the record is taken for; what event_record_take() says must be the same. */
