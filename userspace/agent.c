@@ -217,8 +217,8 @@ static void take_malformed(void *context)
 void agent_read_events(struct agent *agent)
 {
 	const struct event_reader reader = { .flow = take_event, .handshake = take_handshake, .witness = agent_take_witness,
-					     .certificate = agent_take_certificate, .malformed = take_malformed,
-					     .context = agent };
+					      .certificate = agent_take_certificate, .malformed = take_malformed,
+					      .context = agent };
 	event_ring_read(agent->ring, &reader);
 }
 

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-#include "event_ring.h"
 #include "facts.h"
+#include "event_ring.h"
 #include "policy.h"
 
 static bool is_text(const char *field, size_t size)

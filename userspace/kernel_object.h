@@ -25,6 +25,7 @@ struct kernel {
 	struct cgroup *cgroup;
 	struct sock_diag *diag;
 	struct kernel_witness *witness; /* NULL: switched off */
+	int library_reader;
 	int links[HOOKS]; /* descriptors; -1: not attached */
 	struct kernel_hook hooks[HOOKS];
 	struct settings settings;

@@ -27,9 +27,9 @@ static struct config config;
 
 /* ---- the kernel -------------------------------------------------------------------------------------------- */
 
-struct kernel *kernel_open(const struct config *at_start, pid_t agent, struct kernel_problem *problem)
+struct kernel *kernel_open(const struct config *at_start, const struct kernel_processes *processes, struct kernel_problem *problem)
 {
-	(void)agent;
+	(void)processes;
 	(void)problem;
 	REQUIRE(at_start == &config && !kernel_stub.open);
 	kernel_stub.open = true;
@@ -272,7 +272,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		server.lanes[i] = ends[0];
 		lanes[i] = ends[1];
 	}
-	server.running[LANE_QUICK] = server.running[LANE_SINK] = true;
+	server.running[LANE_QUICK] = server.running[LANE_FILES] = true;
 	while (input.left && send_packet(&server, lanes, &input))
 		;
 	monitor_detach(&server, false);
