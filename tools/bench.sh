@@ -115,6 +115,7 @@ status_in() { smtpward -j status | tr -d ' \n' | sed -n "s/.*\"$1\":{[^{}]*\"$2\
 start_agent() {
 	cat > "$scratch/smtpward.yaml" <<- EOF
 		mode: $1
+		on_exit: detach
 		cgroup: $mount/$name-watched
 		control_socket: $scratch/control.sock
 		journal: off

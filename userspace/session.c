@@ -235,6 +235,8 @@ struct session *sessions_take(struct sessions *sessions, const struct flow_event
 	if (!session)
 		return NULL;
 	struct flow_event older = session->last;
+	if (event->pieces_lost > older.pieces_lost)
+		session->events_missed += event->pieces_lost - older.pieces_lost;
 	session->last = *event;
 	keep_worse_exposure(&session->last, &older);
 	summarize_handshake(session);

@@ -21,7 +21,7 @@ struct session {
 	struct judgement judgement;
 	uint64_t linked_id;    /* the session that tls-fallback refers to; 0: none */
 	uint32_t findings_told; /* FINDING_MASK: an alert was raised already */
-	uint32_t events_missed; /* holes in the events' sequence */
+	uint32_t events_missed; /* holes in the events' sequence, and lost events of the other kinds */
 	uint32_t handshake_read[2]; /* bytes of the handshake, by direction */
 	uint16_t burden;        /* its place among those that cannot be packed, from 1; or the one it had */
 	bool given_up;          /* its end was counted before it came: see sessions_give_up() */
