@@ -5,6 +5,7 @@ DESTDIR ?=
 MANDIR ?= $(PREFIX)/share/man
 SYSCONFDIR ?= /etc
 UNITDIR ?= /usr/lib/systemd/system
+SYSUSERSDIR ?= /usr/lib/sysusers.d
 BUILD := build
 V ?= 0
 VERSION := 0.1.0
@@ -75,6 +76,7 @@ endif
 run:
 	$(Q)tools/install_packages.sh build
 	$(Q)$(AS_CALLER) $(MAKE) --no-print-directory all
+	$(Q)id smtpward >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin smtpward
 	$(Q)exec $(BUILD)/smtpwardd -f $(ARGS)
 
 check:
@@ -95,7 +97,8 @@ bench:
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 \
-		$(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(SYSCONFDIR)/smtpward $(DESTDIR)$(UNITDIR)
+		$(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(SYSCONFDIR)/smtpward $(DESTDIR)$(UNITDIR) \
+		$(DESTDIR)$(SYSUSERSDIR) $(DESTDIR)$(PREFIX)/share/smtpward
 	install -m 755 $(BUILD)/smtpwardd $(DESTDIR)$(PREFIX)/sbin/smtpwardd
 	install -m 755 $(BUILD)/smtpward $(DESTDIR)$(PREFIX)/bin/smtpward
 	install -m 644 docs/smtpward.1 $(DESTDIR)$(MANDIR)/man1/smtpward.1
@@ -104,11 +107,15 @@ install: all
 	test -e $(DESTDIR)$(SYSCONFDIR)/smtpward/smtpward.yaml || \
 		install -m 640 packaging/smtpward.yaml $(DESTDIR)$(SYSCONFDIR)/smtpward/smtpward.yaml
 	sed 's|@SBINDIR@|$(PREFIX)/sbin|' packaging/smtpwardd.service > $(DESTDIR)$(UNITDIR)/smtpwardd.service
+	install -m 644 packaging/smtpward.sysusers $(DESTDIR)$(SYSUSERSDIR)/smtpward.conf
+	install -m 644 packaging/containers.conf $(DESTDIR)$(PREFIX)/share/smtpward/containers.conf
+	@id smtpward >/dev/null 2>&1 || echo "smtpwardd runs as the user smtpward: systemd-sysusers, or useradd --system --no-create-home smtpward"
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/smtpwardd $(DESTDIR)$(PREFIX)/bin/smtpward $(DESTDIR)$(MANDIR)/man1/smtpward.1 \
 		$(DESTDIR)$(MANDIR)/man5/smtpward.yaml.5 $(DESTDIR)$(MANDIR)/man8/smtpwardd.8 \
-		$(DESTDIR)$(UNITDIR)/smtpwardd.service
+		$(DESTDIR)$(UNITDIR)/smtpwardd.service $(DESTDIR)$(SYSUSERSDIR)/smtpward.conf \
+		$(DESTDIR)$(PREFIX)/share/smtpward/containers.conf
 	@echo "the configuration stays: $(DESTDIR)$(SYSCONFDIR)/smtpward"
 
 help:

@@ -5,7 +5,11 @@ E2E_ENV := PYTHONDONTWRITEBYTECODE=1 BUILD=$(abspath $(BUILD))
 # E2E="test_block.py -k swaks" runs a part of them
 E2E ?=
 
-.PHONY: e2e
+.PHONY: e2e clients_page
+# docs/clients.md, of what MATRIX=write has found
+clients_page:
+	$(Q)PYTHONDONTWRITEBYTECODE=1 BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/e2e/harness/clients_page.py
+
 e2e: all $(BUILD)/fault_server $(BUILD)/own_verify
 	$(Q)cd tests/e2e && $(E2E_ENV) /usr/bin/python3 -m pytest -p no:cacheprovider -q $(E2E)
 
