@@ -22,7 +22,31 @@ $(BUILD)/tools/fault_%.o: tools/fault_%.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
-tests: $(BUILD)/own_verify
+# The agent as if it were of another ABI version: for the tests of upgrades.
+OTHER_ABI := kernel_pins kernel_replace
+tests: $(BUILD)/smtpwardd_other_abi
+$(BUILD)/smtpwardd_other_abi: $(OTHER_ABI:%=$(BUILD)/tests/other_abi/%.o) $(BUILD)/userspace/main.o \
+		$(filter-out $(OTHER_ABI:%=$(BUILD)/userspace/%.o),$(AGENT_OBJ))
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
+
+$(BUILD)/tests/other_abi/%.o: userspace/%.c $(BUILD)/smtpward.skel.h $(BUILD)/witness.skel.h
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) -DEVENT_ABI_VERSION=9999 -DREPLACED_MIN_S=1 -MMD -MP -c -o $@ $<
+
+# SOAK sessions of every sort
+SOAK ?= 200000
+.PHONY: soak
+soak: all $(BUILD)/fault_server $(BUILD)/soak_load
+	$(Q)cd tests/e2e && $(E2E_ENV) SOAK=$(SOAK) /usr/bin/python3 -m pytest -p no:cacheprovider -q -s test_soak.py
+
+tests: $(BUILD)/own_verify $(BUILD)/soak_load
+$(BUILD)/soak_load: tests/e2e/clients/soak_load.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< -lssl -lcrypto -lpthread
+
 $(BUILD)/own_verify: tests/e2e/clients/own_verify.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
