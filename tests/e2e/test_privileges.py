@@ -136,6 +136,27 @@ def test_the_monitor_dies(lab, serve, watch):
     assert not pins(lab)
 
 
+def test_a_reader_that_died_is_told(lab, serve, watch):
+    """A library that nobody has read yet is needed to notice; the witness goes on with what it has."""
+    agent = watch(identity={"witness": True})
+    _, reader, _ = agent.processes()
+    os.kill(reader, signal.SIGKILL)
+    library = next(pathlib.Path("/usr/lib").glob("*/libssl.so.3"))
+    (lab.scratch / "own").mkdir(exist_ok=True)
+    copied = lab.scratch / "own" / "libssl.so.3"
+    shutil.copy(library, copied)
+    script = f"import ctypes, socket; ctypes.CDLL('{copied}'); socket.create_connection(('192.0.2.2', 25)).recv(9)"
+    serve("strip")
+    lab.start("client", [programs.PYTHON, "-c", script], watched=True).wait(timeout=30)
+    agent.session()
+
+    def told():
+        status = agent.ask("status")
+        return status["witness"]["active"] and any("reader" in reason for reason in status["reasons"])
+    wait_until(told, "status says that the reader has ended")
+    shutil.rmtree(copied.parent)
+
+
 def test_the_agent_is_told_to_end(lab, watch):
     """As by a service manager that signals every process of the service."""
     agent = watch(mode="block", identity={"witness": True})
