@@ -166,6 +166,21 @@ def test_the_agent_is_told_to_end(lab, watch):
     assert not pins(lab) and attached(lab) == []
 
 
+def test_an_agent_that_does_not_end(lab, watch):
+    """The monitor may not kill another user's process; it does what is its own and leaves."""
+    agent = watch()
+    worker = agent.processes()[-1]
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        agent.process.terminate()
+        assert agent.process.wait(timeout=90) == 70
+        assert "does not end" in agent.output.read_text()
+        assert attached(lab) == []
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    wait_until(lambda: not pathlib.Path(f"/proc/{worker}/exe").exists(), "it ends as soon as it can")
+
+
 def refuses(lab, number, code, *words, prepare=None, **settings):
     agent = Agent(lab, number, **settings)
     agent.write_config()
@@ -235,6 +250,24 @@ def test_a_reload_asks_for_users(lab, serve, watch):
     told = agent.run("policy", "reload")
     assert told.returncode != 0 and "no-such-user" in told.stderr, told
     assert "by name" in agent.run("policy", "list").stdout
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_systems_authorities_are_in_reach(lab, ca, serve, watch, monkeypatch, known):
+    """OpenSSL reads a folder of authorities when one is looked for: the agent has no rights any more by then."""
+    folder = lab.scratch / f"authorities-{known}"
+    folder.mkdir()
+    if known:
+        shutil.copy(ca / "ca.pem", folder)
+        os.chmod(folder / "ca.pem", 0o644)
+    sh("openssl", "rehash", folder)
+    os.chmod(lab.scratch, 0o755)
+    monkeypatch.setenv("SSL_CERT_DIR", str(folder))
+    monkeypatch.setenv("SSL_CERT_FILE", "/dev/null")
+    serve(version="1.2")
+    agent = watch(identity={"trust": None})
+    assert programs.swaks(lab, "192.0.2.2", tls="must").delivered
+    expect(agent.session(), "encrypted", set() if known else {"certificate-untrusted"})
 
 
 # ---- the control socket --------------------------------------------------------------------------------------------
