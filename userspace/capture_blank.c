@@ -279,10 +279,10 @@ static void drop_guess(struct blank *blank, size_t end, bool verbs)
 	if (blank->failed)
 		return;
 	for (size_t i = blank->guess; i < end; i++) {
-		bool line_end = side->bytes[i] == '\r' || side->bytes[i] == '\n';
-		in_verb = line_end ? verbs : in_verb && side->bytes[i] > ' ';
+		bool line_end = side->bytes[i] == '\r' || side->bytes[i] == '\n', ends_verb = in_verb && side->bytes[i] <= ' ';
+		in_verb = line_end ? verbs : in_verb && !ends_verb;
 		if (!line_end && !in_verb)
-			side->bytes[i] = BODY_FILL;
+			side->bytes[i] = ends_verb ? ' ' : BODY_FILL;
 		side->marks[i] = MARK_PUBLIC;
 	}
 	blank->guess = end;
