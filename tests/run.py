@@ -84,7 +84,7 @@ def run_command(suite, name, command, needs=None):
 def run_lint():
     for page in sorted(glob.glob("docs/*.[1-8]")):
         run_command("lint", page, ["mandoc", "-Tlint", "-Wwarning", page], "mandoc")
-    scripts = sorted(glob.glob("tools/*.sh") + glob.glob("tests/*.sh"))
+    scripts = sorted(glob.glob("tools/*.sh") + glob.glob("tools/bench/*.sh") + glob.glob("tests/*.sh"))
     run_command("lint", "shell scripts", ["shellcheck", *scripts, ".ci/run"], "shellcheck")
 
 
