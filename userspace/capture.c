@@ -20,6 +20,7 @@ struct capture {
 	struct capture_watch watch;
 	struct capture_table *table;
 	struct order order;
+	struct fragments *fragments;
 	struct capture_counts counts;
 	struct capture_flow *flows; /* uthash */
 	struct capture_flow *live, *ended; /* utlist, by the last segment; ended: with those that are ignored */
@@ -397,10 +398,11 @@ struct capture *capture_new(const struct capture_settings *settings, capture_ses
 	}
 	capture->settings = *settings;
 	capture->order.sink = (struct order_sink){ .bytes = on_bytes, .gap = on_gap, .finish = on_finish, .context = capture };
+	capture->fragments = fragments_new();
 	capture->table = capture_table_new(&capture->settings, take_session, context, error, error_size);
-	if (capture->table)
+	if (capture->table && capture->fragments)
 		return capture;
-	free(capture);
+	capture_free(capture);
 	return NULL;
 }
 
@@ -415,12 +417,28 @@ void capture_free(struct capture *capture)
 	while (capture->ended)
 		forget(capture, capture->ended);
 	capture_table_free(capture->table);
+	fragments_free(capture->fragments);
 	free(capture);
 }
 
 void capture_set_watch(struct capture *capture, const struct capture_watch *watch)
 {
 	capture->watch = *watch;
+}
+
+static void take_fragment(struct capture *capture, struct capture_segment *segment, uint64_t time_ns)
+{
+	uint32_t length;
+	const uint8_t *payload = fragments_take(capture->fragments, segment, &length);
+	if (!payload)
+		return;
+	if (capture_packet_payload(payload, length, segment) != FRAME_TCP) {
+		capture->counts.malformed++;
+		return;
+	}
+	capture->counts.tcp++;
+	segment->time_ns = time_ns;
+	take(capture, segment);
 }
 
 void capture_take(struct capture *capture, int link_type, const uint8_t *bytes, uint32_t captured, uint32_t length, uint64_t time_ns)
@@ -436,7 +454,7 @@ void capture_take(struct capture *capture, int link_type, const uint8_t *bytes, 
 		take(capture, &segment);
 		break;
 	case FRAME_FRAGMENT:
-		capture->counts.fragments++;
+		take_fragment(capture, &segment, time_ns);
 		break;
 	case FRAME_OTHER:
 		capture->counts.other++;
@@ -453,12 +471,18 @@ void capture_end(struct capture *capture)
 		give_up_oldest(capture);
 	while (capture->ended)
 		forget(capture, capture->ended);
+	fragments_end(capture->fragments);
 	capture->last_ns = capture->now_ns = 0;
 }
 
 const struct capture_counts *capture_counts(const struct capture *capture)
 {
 	return &capture->counts;
+}
+
+const struct fragment_counts *capture_fragment_counts(const struct capture *capture)
+{
+	return fragments_counts(capture->fragments);
 }
 
 const struct order_counts *capture_order_counts(const struct capture *capture)

@@ -142,16 +142,18 @@ static void say_unreadable(const struct reading *reading, const char *error)
 
 /* What became of a file, with the counts since those before it. */
 static json_t *file_json(const struct reading *reading, const char *link, const struct capture_counts *before,
-			 const struct order_counts *order_before, const char *error)
+			 const struct order_counts *order_before, const struct fragment_counts *fragments_before, const char *error)
 {
+	const struct fragment_counts *fragments = capture_fragment_counts(reading->capture);
 	const struct capture_counts *counts = capture_counts(reading->capture);
 	const struct order_counts *order = capture_order_counts(reading->capture);
 #define SINCE(field) (json_int_t)(counts->field - before->field)
 #define ORDER_SINCE(field) (json_int_t)(order->field - order_before->field)
-	return json_pack("{s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "file", text_json(reading->file, SIZE_MAX),
+	return json_pack("{s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "file", text_json(reading->file, SIZE_MAX),
 			 "error", error ? text_json(error, SIZE_MAX) : json_null(), "link_type", link ? json_string(link) : json_null(),
 			 "packets", SINCE(packets), "packets_tcp", SINCE(tcp), "packets_malformed", SINCE(malformed), "fragments",
-			 SINCE(fragments), "sessions", SINCE(sessions), "sessions_midway", SINCE(midway), "flows_idle", SINCE(idle),
+			 (json_int_t)(fragments->fragments - fragments_before->fragments), "packets_fragmented_lost",
+			 (json_int_t)(fragments->lost - fragments_before->lost), "sessions", SINCE(sessions), "sessions_midway", SINCE(midway), "flows_idle", SINCE(idle),
 			 "flows_evicted", SINCE(evicted), "segments_repeated", ORDER_SINCE(repeated), "segments_conflicting",
 			 ORDER_SINCE(conflicting), "segments_early", ORDER_SINCE(early), "gaps", ORDER_SINCE(gaps), "gaps_by_limit",
 			 ORDER_SINCE(limited));
@@ -165,7 +167,7 @@ static void say_losses(const json_t *file)
 		const char *key, *text;
 	} losses[] = {
 		{ "gaps", "gaps in flows" },
-		{ "fragments", "IP fragments, which are not put together" },
+		{ "packets_fragmented_lost", "IP packets of which a fragment is missing" },
 		{ "segments_conflicting", "segments that were sent again with other bytes" },
 		{ "packets_malformed", "packets that are malformed or cut too short" },
 		{ "flows_evicted", "flows given up, since too many were open" },
@@ -182,6 +184,7 @@ static bool read_file(struct reading *reading)
 {
 	const struct capture_counts before = *capture_counts(reading->capture);
 	const struct order_counts order_before = *capture_order_counts(reading->capture);
+	const struct fragment_counts fragments_before = *capture_fragment_counts(reading->capture);
 	char error[CAPTURE_ERROR_SIZE], link[32] = "";
 	struct capture_packet packet;
 	unsigned count = 0;
@@ -200,7 +203,7 @@ static bool read_file(struct reading *reading)
 		capture_file_close(file);
 	}
 	remove_bar(reading);
-	json_t *about = file_json(reading, file ? link : NULL, &before, &order_before, result < 0 ? error : NULL);
+	json_t *about = file_json(reading, file ? link : NULL, &before, &order_before, &fragments_before, result < 0 ? error : NULL);
 	if (result < 0) {
 		out_flush();
 		say_unreadable(reading, error);
