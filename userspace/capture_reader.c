@@ -204,7 +204,6 @@ static uint64_t sender_of(const uint8_t address[16])
 struct capture_reader *capture_reader_new(struct capture_table *table, const struct capture_flow *flow, bool midway)
 {
 	struct capture_reader *reader = calloc(1, sizeof(*reader));
-	struct session *session;
 	if (!reader)
 		return NULL;
 	reader->table = table;
@@ -222,7 +221,6 @@ struct capture_reader *capture_reader_new(struct capture_table *table, const str
 	dialogue_run_start(&reader->run, flow->implicit_tls, MODE_MONITOR, &rule);
 	if (midway)
 		dialogue_run_midway(&reader->run);
-	tell(reader, EVENT_OPENED, head->opened_ns, &session);
 	return reader;
 }
 
@@ -243,8 +241,11 @@ static void take_handshake(struct capture_reader *reader, enum direction directi
 {
 	uint32_t *sent = &reader->handshake_sent[direction];
 	struct handshake_event event = { .flow_id = reader->head.flow_id, .from_server = direction == FROM_SERVER };
+	struct session *session;
 	if ((!was_in_tls && !is_in_tls) || (!was_in_tls && !tls_type_is_valid(bytes[0])))
 		return;
+	if (!reader->head.sequence) /* a handshake belongs to a session */
+		tell(reader, EVENT_OPENED, reader->head.opened_ns, &session);
 	while (count && *sent < HANDSHAKE_LIMIT) {
 		size_t n = count < sizeof(event.bytes) ? count : sizeof(event.bytes);
 		event.offset = *sent;
