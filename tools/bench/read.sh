@@ -5,6 +5,7 @@
 # (root: the two are fetched and unpacked, not installed)
 #
 # READ_SESSIONS may be set (100000), and READ_OTHERS= for smtpward alone.
+# shellcheck disable=SC1091
 set -eu
 
 cd "$(dirname "$0")/../.."
@@ -22,6 +23,7 @@ say() { printf 'read: %s\n' "$*" >&2; }
 backports() {
 	local codename
 	codename=$(. /etc/os-release && printf '%s' "$VERSION_CODENAME")
+	# shellcheck disable=SC2016
 	apt-get indextargets --format '$(REPO_URI) $(CODENAME)' | awk -v codename="$codename" '$2 == codename { print $1; exit }' |
 		sed "s|.*|deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] & $codename-backports main|"
 }
