@@ -336,7 +336,7 @@ int cli_read(struct cli *cli, int argc, char **argv)
 	reading.several = argc - optind > 1;
 	reading.files = json_array();
 	reading.servers = servers_new();
-	reading.capture = capture_restrict(true, error, sizeof(error)) ? capture_new(&settings, take_session, &reading, error, sizeof(error))
+	reading.capture = capture_restrict(false, error, sizeof(error)) ? capture_new(&settings, take_session, &reading, error, sizeof(error))
 								       : NULL;
 	if (reading.capture && reading.servers) {
 		result = read_all(&reading, argv + optind);
