@@ -24,6 +24,8 @@ For each cell the tests check that smtpward told the same: outcome `cleartext` a
 came in clear and nowhere else (`cleartext-auth` for a password), with the reason beside it; and none of the findings that the
 fault cannot explain.
 
+Every cell in clear is also played in block mode: there no command of the mail and no password may reach the server.
+
 Postfix is watched for one attempt to deliver. Where it defers the mail after a failed handshake, a later attempt goes in clear at
 level `may`: it does so once the message is some minutes old.
 
