@@ -73,6 +73,7 @@ static json_t *kernel_json(struct monitor *monitor, json_t *reasons)
 		{ COUNTER_STORAGE_FAILED, "flows could not be followed: no room for their state (net.core.optmem_max)" },
 		{ COUNTER_EVENTS_LOST, "events were lost: the ring was full" },
 		{ COUNTER_HELPER_FAILED, "BPF helpers failed" },
+		{ COUNTER_NETNS_UNSEEN, "network namespaces could not be looked into at the start: connections in them that are older are not followed" },
 	};
 	uint64_t counters[COUNTER_COUNT];
 	json_t *object = json_object();
