@@ -124,7 +124,7 @@ static void send_packet(struct tun_wire *wire, uint32_t offset, const uint8_t *b
 	packet.tcp.seq = htonl(wire->server_start + offset - (flags & FLAG_SYN ? 1 : 0));
 	packet.tcp.ack_seq = htonl(wire->client_start + wire->client_acked);
 	packet.tcp.doff = sizeof(packet.tcp) / 4;
-	packet.tcp.syn = flags & FLAG_SYN ? 1 : 0;
+	packet.tcp.syn = (flags & FLAG_SYN) != 0;
 	packet.tcp.ack = 1;
 	packet.tcp.window = htons(WINDOW);
 	if (length)
@@ -192,7 +192,7 @@ void tun_wire_connect(struct tun_wire *wire, uint16_t port)
 	while (!packet.tcp.syn);
 	wire->client_port = ntohs(packet.tcp.source);
 	wire->client_start = ntohl(packet.tcp.seq) + 1;
-	wire->client_acked = 0;
+	wire->client_acked = wire->said = 0;
 	wire->server_start = SERVER_START;
 	wire->delivered = 1; /* the SYN-ACK */
 	send_packet(wire, 0, NULL, 0, FLAG_SYN);
@@ -227,14 +227,17 @@ bool tun_wire_hear(struct tun_wire *wire, struct tun_segment *segment, int milli
 
 void tun_wire_acknowledge(struct tun_wire *wire, uint32_t offset)
 {
-	static uint32_t said; /* an acknowledgement stands at the end of what the server has said */
-	(void)said;
 	wire->client_acked = offset;
+	send_packet(wire, wire->said, NULL, 0, FLAG_ACK);
+	wire->delivered++;
+	await_segments(wire);
 }
 
 bool tun_wire_say(struct tun_wire *wire, uint32_t offset, const uint8_t *bytes, size_t length, bool spoilt)
 {
 	bool seen = !spoilt || sizeof(struct tcphdr) + length > CHECKSUM_BREAK;
+	if (offset + length > wire->said)
+		wire->said = offset + (uint32_t)length;
 	send_packet(wire, offset, bytes, length, FLAG_ACK | (spoilt ? FLAG_SPOILT : 0));
 	if (!seen)
 		return false;
