@@ -176,6 +176,15 @@ static void await_segments(const struct tun_wire *wire)
 	fail_msg("the client's socket did not get its segments: %u of %u", segments_in(wire->client), wire->delivered);
 }
 
+/* A port of its own for every connection of a run, so that none is taken for another in a capture file. */
+static void bind_anew(const struct tun_wire *wire)
+{
+	static uint16_t count;
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(CLIENT_ADDRESS) };
+	address.sin_port = htons((uint16_t)(1024 + count++ % 60000));
+	assert_int_equal(bind(wire->client, (struct sockaddr *)&address, sizeof(address)), 0);
+}
+
 void tun_wire_connect(struct tun_wire *wire, uint16_t port)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(SERVER_ADDRESS) };
@@ -185,6 +194,7 @@ void tun_wire_connect(struct tun_wire *wire, uint16_t port)
 	wire->client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	assert_true(wire->client >= 0);
 	setsockopt(wire->client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	bind_anew(wire);
 	wire->server_port = port;
 	assert_true(connect(wire->client, (struct sockaddr *)&address, sizeof(address)) < 0 && errno == EINPROGRESS);
 	do
