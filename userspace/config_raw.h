@@ -73,7 +73,7 @@ struct raw_privileges {
 };
 
 struct raw_config {
-	int *mode;
+	int *mode, *on_exit;
 	struct raw_ports *ports;
 	char *cgroup, *control_socket, *fallback_window;
 	int *account;

@@ -104,6 +104,7 @@ static json_t *agent_json(const struct agent *agent, json_t *reasons)
 	for (unsigned i = 0; i < sizeof(exposure_names) / sizeof(exposure_names[0]); i++)
 		set_number(object, exposure_names[i], counts->auth_clear[i]);
 	set_number(object, "sessions_evicted", sessions_evicted(agent->sessions));
+	set_number(object, "sessions_shed", sessions_shed(agent->sessions));
 	set_number(object, "alerts_raised", alerts.raised);
 	set_number(object, "alerts_emitted", alerts.emitted);
 	set_number(object, "alerts_suppressed", alerts.suppressed);

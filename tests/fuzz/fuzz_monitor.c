@@ -45,6 +45,12 @@ void kernel_close(struct kernel *kernel, bool leave)
 	kernel->open = false;
 }
 
+bool kernel_stays(const struct kernel *kernel, enum kernel_end end)
+{
+	REQUIRE(kernel->open && end <= KERNEL_END_NOT_STARTED);
+	return false;
+}
+
 int kernel_ring_fd(const struct kernel *kernel)
 {
 	static int fd = -1;
