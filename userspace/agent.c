@@ -170,10 +170,9 @@ static void give_up(struct agent *agent, struct session *session, const char *re
 	control_publish_session(agent->control, session);
 }
 
-static void take_event(void *context, const struct flow_event *event)
+void agent_take_flow(struct agent *agent, const struct flow_event *event)
 {
-	struct agent *agent = context;
-	agent->counts.events_read++;
+	agent->has_adopted |= event->adopted != 0;
 	if (event->reason == EVENT_BLOCKED && monitor_destroy_socket(agent->monitor, event))
 		agent->counts.destroy_failed++; /* the sender learns of it by the kernel's own way */
 	if (event->sender_is_new && event->reason == EVENT_OPENED)
@@ -198,6 +197,13 @@ static void take_event(void *context, const struct flow_event *event)
 	control_publish_session(agent->control, session);
 	while ((session = sessions_surplus(agent->sessions)))
 		give_up(agent, session, "given-up");
+}
+
+static void take_event(void *context, const struct flow_event *event)
+{
+	struct agent *agent = context;
+	agent->counts.events_read++;
+	agent_take_flow(agent, event);
 }
 
 static void take_handshake(void *context, const struct handshake_event *event)
@@ -241,7 +247,9 @@ void agent_take_answer(void *context, enum monitor_operation operation, uint64_t
 		break;
 	case MONITOR_FIND_SOCKET:
 		session = result == -ENOENT ? sessions_find(agent->sessions, flow_id) : NULL;
-		if (session && !session->closed.tv_sec)
+		if (session && session->last.adopted)
+			agent_end_adopted(agent, flow_id);
+		else if (session && !session->closed.tv_sec)
 			give_up(agent, session, "events-lost");
 		break;
 	default:
@@ -343,6 +351,11 @@ static void name_late_keys(const struct config *now, const struct config *fresh,
 		{ "ports", now->port_count == fresh->port_count && memcmp(now->ports, fresh->ports, sizeof(now->ports)) == 0 },
 		{ "cgroup", same_text(now->cgroup, fresh->cgroup) },
 		{ "control_socket", same_text(now->control_socket, fresh->control_socket) },
+		{ "control", same_text(now->control.owner, fresh->control.owner) && same_text(now->control.group, fresh->control.group) &&
+				     same_text(now->control.admin_group, fresh->control.admin_group) },
+		{ "privileges", now->privileges.containers == fresh->privileges.containers &&
+					now->privileges.required == fresh->privileges.required &&
+					same_text(now->privileges.user, fresh->privileges.user) },
 		{ "identity", now->identity.witness == fresh->identity.witness && now->identity.hold_s == fresh->identity.hold_s &&
 				      same_text(now->identity.trust, fresh->identity.trust) },
 		{ "sessions", memcmp(&now->sessions, &fresh->sessions, sizeof(now->sessions)) == 0 },

@@ -110,7 +110,6 @@ static bool begin_reading(struct capture *capture, struct capture_flow *flow)
 		return false;
 	capture->counts.flows++;
 	capture->counts.midway += flow->order.midway;
-	flow->order.light = flow->order.midway;
 	flow->watched = watch->opened && watch->opened(watch->context, flow, capture_reader_id(flow->reader));
 	return true;
 }

@@ -74,6 +74,7 @@ static json_t *kernel_json(struct monitor *monitor, json_t *reasons)
 		{ COUNTER_STORAGE_FAILED, "flows could not be followed: no room for their state (net.core.optmem_max)" },
 		{ COUNTER_EVENTS_LOST, "events were lost: the ring was full" },
 		{ COUNTER_HELPER_FAILED, "BPF helpers failed" },
+		{ COUNTER_NETNS_UNSEEN, "network namespaces could not be looked into at the start: connections in them that are older are not followed" },
 	};
 	uint64_t counters[COUNTER_COUNT];
 	json_t *object = json_object();
@@ -179,6 +180,8 @@ static json_t *witness_json(const struct agent *agent, json_t *reasons)
 
 	if (state && !state->active)
 		complain(reasons, "no witness: %.*s", (int)sizeof(state->error), state->error);
+	else if (state && state->error[0])
+		complain(reasons, "witness: %.*s", (int)sizeof(state->error), state->error);
 	return json_pack("{s:b,s:b,s:o,s:o,s:{s:I,s:I}}", "enabled", state != NULL, "active", state && state->active, "error",
 			 text_json(state ? state->error : NULL, sizeof(state->error)), "libraries",
 			 libraries_json(agent->monitor), "sessions", "with", (json_int_t)agent->counts.witnessed, "without",

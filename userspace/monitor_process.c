@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent_process.h"
@@ -20,6 +21,8 @@
 #include "notify.h"
 #include "privileges.h"
 
+#define END_MAX_S 30 /* for the agent to end: it writes what its sinks take in a second, and the probes are detached */
+
 struct supervisor {
 	const struct monitor_process *process;
 	struct monitor_server server;
@@ -28,6 +31,8 @@ struct supervisor {
 	int signals; /* signalfd */
 	int orders;  /* to the agent */
 	bool told_ready;
+	time_t deadline; /* CLOCK_MONOTONIC: the agent is to be gone by then; 0: it goes on */
+	bool hangs;      /* it was not */
 	int status; /* of the agent, as waitpid() tells */
 };
 
@@ -131,6 +136,19 @@ static void order(struct supervisor *supervisor, enum monitor_order order)
 		notify_ready("running"); /* the agent has many to do already, or is gone */
 }
 
+static time_t now_s(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+static void expect_end(struct supervisor *supervisor)
+{
+	if (!supervisor->deadline)
+		supervisor->deadline = now_s() + END_MAX_S;
+}
+
 /* Returns false once the agent is gone. */
 static bool take_signal(struct supervisor *supervisor)
 {
@@ -146,23 +164,29 @@ static bool take_signal(struct supervisor *supervisor)
 		return waitpid(supervisor->server.agent, &supervisor->status, WNOHANG) != supervisor->server.agent;
 	default:
 		order(supervisor, ORDER_STOP);
+		expect_end(supervisor);
 		return true;
 	}
 }
 
-/* Serves until the agent is gone. */
+/* Serves until the agent is gone, or should be: without CAP_KILL it cannot be ended, but it can be left alone. */
 static void serve(struct supervisor *supervisor)
 {
 	struct pollfd polled[] = { { .fd = supervisor->signals, .events = POLLIN },
 				   { .fd = supervisor->server.lanes[LANE_QUICK], .events = POLLIN } };
 	for (;;) {
-		if (poll(polled, 2, -1) < 0 && errno != EINTR)
+		int ready = poll(polled, 2, supervisor->deadline ? 1000 : -1);
+		supervisor->hangs = ready == 0 && now_s() > supervisor->deadline;
+		if (supervisor->hangs || (ready < 0 && errno != EINTR))
 			return;
+		if (ready < 0)
+			continue;
 		if (polled[1].revents && !monitor_serve(&supervisor->server, LANE_QUICK, MSG_DONTWAIT)) {
 			/* the agent's end is near, or it talks nonsense: it is not listened to any more */
 			shutdown(polled[1].fd, SHUT_RDWR);
 			shutdown(supervisor->orders, SHUT_RDWR);
 			polled[1].fd = -1;
+			expect_end(supervisor);
 		}
 		if (polled[0].revents && !take_signal(supervisor))
 			return;
@@ -173,7 +197,9 @@ static void serve(struct supervisor *supervisor)
 static int judge_end(struct supervisor *supervisor)
 {
 	char text[96];
-	if (WIFSIGNALED(supervisor->status))
+	if (supervisor->hangs)
+		snprintf(text, sizeof(text), "the agent does not end: it is left alone");
+	else if (WIFSIGNALED(supervisor->status))
 		snprintf(text, sizeof(text), "the agent was ended by signal %d (%s)%s", WTERMSIG(supervisor->status),
 			 strsignal(WTERMSIG(supervisor->status)),
 			 WTERMSIG(supervisor->status) == SIGSYS ? ": a system call that it may not make" : "");

@@ -145,9 +145,11 @@ static void client_speaks(const uint8_t *bytes, size_t length)
 
 static uint8_t step_bytes[VECTOR_SEGMENT_MAX];
 
-static bool is_short(const struct vector *vector)
+static bool is_fit(const struct vector *vector)
 {
 	size_t total = 0;
+	if (vector->midway)
+		return false; /* bpf_adopt has those */
 	for (unsigned i = 0; i < vector_steps(vector); i++) {
 		size_t length = vector->steps[i].repeat * vector->steps[i].length;
 		total += length;
@@ -296,7 +298,7 @@ static void sessions_over_a_bad_wire(void **state)
 		seed_chance(seed);
 		do
 			vector = &vectors[chance((uint32_t)vector_count)];
-		while (!is_short(vector));
+		while (!is_fit(vector));
 		if (!session_agrees(vector, &gap)) {
 			print_error("DIFFERENTIAL_SEED=%" PRIu64 " DIFFERENTIAL_SESSIONS=1\n", seed);
 			failed++;

@@ -66,7 +66,7 @@ static void vectors_while_open(void **state)
 	for (size_t i = 0; i < vector_count; i++) {
 		const struct vector *vector = &vectors[i];
 		struct dialogue_run run = { 0 };
-		dialogue_run_start(&run, vector->implicit_tls, MODE_MONITOR, &dialogue_run_encrypted);
+		dialogue_run_begin(&run, vector, MODE_MONITOR, &dialogue_run_encrypted);
 		for (unsigned step = 0; step < vector_steps(vector); step++) {
 			struct judgement judgement;
 			size_t length = vector_segment(&vector->steps[step], segment);
