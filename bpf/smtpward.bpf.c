@@ -334,8 +334,9 @@ static __always_inline bool ingress_leave(struct flow *flow)
 }
 
 /*
- * Bytes that were read come again. TCP looks at checksum, time stamps and window only behind this hook: where the socket
- * has not got them by now, the copy that was read was dropped, and this one may say something else.
+ * Bytes that were read come again, or what follows them is missing. TCP looks at checksum, time stamps and window only
+ * behind this hook: where the socket has not got what was read by now, that copy was dropped, and the one that takes its
+ * place may say something else.
  */
 static __always_inline bool first_copy_was_dropped(struct __sk_buff *skb, const struct flow *flow, const struct segment *segment)
 {
@@ -357,7 +358,7 @@ static __always_inline bool server_segment(struct __sk_buff *skb, struct flow *f
 		flow->server_next = segment->sequence;
 	}
 	__s32 ahead = (__s32)(segment->sequence - flow->server_next);
-	if (ahead < 0 && flow->server_has_next && first_copy_was_dropped(skb, flow, segment)) {
+	if (ahead != 0 && flow->server_has_next && first_copy_was_dropped(skb, flow, segment)) {
 		server_withdraw(&flow->server);
 		count(COUNTER_GAPS);
 		return true;

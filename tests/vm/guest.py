@@ -7,7 +7,9 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
+import xml.etree.ElementTree as xml
 
 from guest_mail import Server, send_mail
 
@@ -281,6 +283,35 @@ def run_cmocka(path):
         print(told[-6000:], flush=True)
 
 
+# End-to-end tests that need no mail program but Python's, and the rows of the paths that a kernel may fail at.
+E2E = {
+    "test_paths.py": "not wire and not one_byte and not one-byte and not splice and not zerocopy",
+    "test_midway.py": "",
+    "test_life.py": "",
+    "test_kill.py": "",
+    "test_privileges.py": "",
+    "test_hold.py": "",
+}
+
+
+def run_pytest(name, chosen):
+    """A file of tests/e2e, each of its tests a check."""
+    report = f"/tmp/{name}.xml"
+    environment = dict(os.environ, BUILD="/src/build", SMTPWARD_HARDENING="available", KILLS="5", PYTHONDONTWRITEBYTECODE="1")
+    done = subprocess.run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--tb=short", f"--junitxml={report}", "-k",
+                           chosen, name], cwd="/src/tests/e2e", env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    cases = list(xml.parse(report).getroot().iter("testcase")) if os.path.exists(report) else []
+    for case in cases:
+        failed = [child for child in case if child.tag in ("failure", "error")]
+        skipped = case.find("skipped")
+        how = "failed" if failed else "passed" if skipped is None else "skipped"
+        tell(how, f"{name[:-3]}: {case.get('name')}", "" if skipped is None else skipped.get("message"))
+    if not cases or done.returncode not in (0, 1):
+        tell("failed", name, f"exit status {done.returncode}")
+    if done.returncode:
+        print(done.stdout.decode(errors="replace")[-20000:], flush=True)
+
+
 def make_sender():
     """The namespace that mail comes from, at the other end of a veth."""
     for command in ("netns add sender", "link add mail type veth peer name uplink netns sender",
@@ -357,6 +388,8 @@ def main():
             tell("failed", "the scene", f"{type(error).__name__}: {error}")
     for program in sorted(glob.glob("/tests/bpf_*")):
         run_cmocka(program)
+    for name, chosen in E2E.items():
+        run_pytest(name, chosen)
 
 
 main()
