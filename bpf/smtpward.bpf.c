@@ -250,8 +250,8 @@ int smtpward_egress(struct __sk_buff *skb)
 	if (!sk)
 		return PASS;
 	struct flow *flow = bpf_sk_storage_get(&flows, sk, 0, 0);
-	if (!flow)
-		flow = adopt(skb);
+	if (!flow && adopt(skb))
+		flow = bpf_sk_storage_get(&flows, sk, 0, 0);
 	if (!flow)
 		return egress_without_storage(skb);
 	if (!flow->watched)
@@ -259,7 +259,7 @@ int smtpward_egress(struct __sk_buff *skb)
 	if (!flow->settled && egress(skb, flow) == DROP)
 		return DROP;
 	if (flow->adopted)
-		adopted_end(skb, flow, 0);
+		adopted_end(skb, 0);
 	return PASS;
 }
 
@@ -424,14 +424,14 @@ int smtpward_ingress(struct __sk_buff *skb)
 	if (!sk)
 		return PASS;
 	struct flow *flow = bpf_sk_storage_get(&flows, sk, 0, 0);
-	if (!flow)
-		flow = adopt(skb);
+	if (!flow && adopt(skb))
+		flow = bpf_sk_storage_get(&flows, sk, 0, 0);
 	if (!flow || !flow->watched)
 		return PASS;
 	if (!flow->settled && !flow->server.opaque)
 		ingress(skb, flow);
 	if (flow->adopted)
-		adopted_end(skb, flow, 1);
+		adopted_end(skb, 1);
 	return PASS;
 }
 
