@@ -348,7 +348,9 @@ def test_unit_gives_the_capabilities_that_it_takes(lab, serve, drop_ins):
         assert agent.process.poll() is None, agent.output.read_text()
         told = agent.ask("status")
         assert set(told["privileges"]["monitor"]["capabilities"].split()) == kept
-        assert told["health"] == "ok" and told["witness"]["active"], (told["reasons"], told["witness"])
+        # without containers.conf what was there first in another network namespace is not found, which is told
+        reasons = [reason for reason in told["reasons"] if drop_ins or "network namespaces could not be looked into" not in reason]
+        assert not reasons and told["witness"]["active"], (reasons, told["witness"])
         assert not programs.swaks(lab, "192.0.2.2").delivered
         session = agent.session()
         expect(session, "blocked", {"cleartext-mail", "starttls-missing"})
