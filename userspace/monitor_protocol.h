@@ -181,7 +181,7 @@ struct monitor_hook_reply {
 };
 
 struct monitor_witness_state_reply {
-	__u64 enabled, active, failed;
+	__u64 enabled, active, outlives_agent, failed;
 	char error[160];
 };
 
