@@ -121,7 +121,7 @@ struct client_parser {
 	__u8 left_tls;        /* plaintext stood where a TLS record should */
 	__u8 mechanism_cases; /* 1: the mechanism's name has lower case letters, 2: upper */
 	__u8 lines;    /* while lost: of the present group, see dialogue_midway.h */
-	__u8 evidence; /* while lost: lines that the server has answered as commands are */
+	__u8 evidence; /* while lost: 1, the group before was answered as commands are */
 	__u32 said;    /* while lost: server->said and server->agreed when the group began */
 	__u32 agreed;
 	struct tls_record tls;

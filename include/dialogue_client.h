@@ -419,7 +419,7 @@ static __always_inline void client_tls_record(struct client_parser *client)
 			client->demands |= DEMAND_TLS_FINISHED;
 		} else if (record->first == TLS_CLIENT_HELLO) {
 			client->facts |= FACT(CLIENT_HELLO);
-			if (client->commands == 0)
+			if (client->commands == 0 && !(client->facts & FACT(MIDWAY)))
 				client->facts |= FACT(TLS_FROM_START);
 		}
 		break;

@@ -12,21 +12,19 @@
  *
  *   - Each line of it must have been answered, with yes, and nothing more.
  *   - Behind EHLO a reply with EHLO keywords, behind STARTTLS 220, behind AUTH 334 or 235, behind DATA 354: certain.
- *   - Behind any other command 25x: two such lines in a row. One might be a piece of a BDAT chunk that ended in a line like
- *     a command (the chunk's 250 then being taken for the answer); it would take a message that is sent line by line, in
- *     chunks that do not wait for each other's reply, for two of them to come in a row.
- *   - 354, whatever was before it: the client's next byte is the first of a message.
+ *   - Behind any other command 25x: two such groups in a row. The first may have begun in the middle of a line ("NOOP MAIL"),
+ *     so nothing of what it seems to say is kept, but it shows that a line begins behind it. One alone might also be the end
+ *     of a BDAT chunk that looks like a command, the chunk's 250 being taken for the answer; for two of them it would take
+ *     a message that is sent line by line, in chunks that do not wait for each other's reply.
+ *   - 354 that is no answer to anything else: the client's next byte is the first of a message.
  *
- * Then FACT(RESYNCED) is set, and what was guessed in that group (and in the lines before it that counted) holds. Until then
- * facts_known() keeps it from everybody. The server's direction guesses nothing: while the dialogue is lost it notes only
- * facts that such a certain answer shows.
+ * Then FACT(RESYNCED) is set, and what was guessed in that group holds. Until then facts_known() keeps it from everybody.
+ * The server's direction guesses nothing: while the dialogue is lost it notes only facts that such a certain answer shows.
  */
 #ifndef SMTPWARD_DIALOGUE_MIDWAY_H
 #define SMTPWARD_DIALOGUE_MIDWAY_H
 
 #include "dialogue.h"
-
-#define MIDWAY_EVIDENCE 2 /* lines */
 
 static __always_inline int client_is_lost(const struct client_parser *client)
 {
@@ -66,11 +64,14 @@ static __always_inline __u32 client_group_proof(const struct client_parser *clie
 	__u32 said = server->said - client->said, agreed = server->agreed - client->agreed;
 	if (client->state != CLIENT_LINE || said != client->lines || agreed != said || server->in_reply || server->column)
 		return 0;
+	if (client->after == COMMAND_DATA)
+		return code == 354 ? 2 : 0;
+	if (client->lines > 1 && !client->evidence)
+		return code / 10 == 25; /* its first line may be the end of one */
 	switch (client->after) {
 	case COMMAND_EHLO: return server->keywords ? 2 : 0;
 	case COMMAND_STARTTLS: return code == 220 ? 2 : 0;
 	case COMMAND_AUTH: return code == 334 || code == 235 ? 2 : 0;
-	case COMMAND_DATA: return code == 354 ? 2 : 0;
 	}
 	return code / 10 == 25;
 }
@@ -79,7 +80,6 @@ static __always_inline __u32 client_group_proof(const struct client_parser *clie
 static __always_inline void client_forget_guess(struct client_parser *client)
 {
 	client->facts = FACT(MIDWAY);
-	client->evidence = 0;
 	client->after = COMMAND_OTHER;
 	client->anonymoustls = 0;
 	client->account_step = ACCOUNT_NOT_READ;
@@ -98,13 +98,13 @@ static __always_inline void client_find_dialogue(struct client_parser *client, c
 	if (server->said == client->said || client->state == CLIENT_OPAQUE)
 		return;
 	__u32 proof = client_group_proof(client, server);
-	if (proof == 1) {
-		client->evidence = (__u8)(client->lines + client->evidence);
-		if (client->evidence >= MIDWAY_EVIDENCE || client->evidence < client->lines)
-			proof = 2;
-	} else if (proof == 0) {
+	int answered = client->state == CLIENT_LINE && client->lines && client->after != COMMAND_DATA;
+	if (proof == 1 && client->evidence) {
+		proof = 2;
+	} else if (proof < 2) {
 		client_forget_guess(client);
-		if (server->last_code == 354 && !server->in_reply) {
+		client->evidence = proof == 1;
+		if (server->last_code == 354 && !server->in_reply && !answered) {
 			client->after = COMMAND_DATA;
 			proof = 2;
 		}

@@ -115,7 +115,7 @@ _Static_assert(sizeof(struct handshake_event) != sizeof(struct flow_event), "eve
  * An event that may raise an alert wakes the agent, once in this time: for a little longer than that the agent looks into
  * the ring again after it has found something there.
  */
-#define WAKE_INTERVAL_NS 2000000ULL
+#define WAKE_INTERVAL_NS 4000000ULL
 
 /* What the BPF programs count, in a per-CPU array. Append only. */
 /* clang-format off */

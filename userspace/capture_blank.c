@@ -268,15 +268,21 @@ static bool is_idle(const struct blank *blank, size_t from, uint8_t state)
 	return true;
 }
 
-/* What was taken for commands while the dialogue was lost is none that is known of: it may be of a message. */
-static void drop_guess(struct blank *blank, size_t end)
+/*
+ * What was taken for commands while the dialogue was lost is none for certain: it may be of a message. verbs: it counts as
+ * lines that were answered, and their first words have to stay.
+ */
+static void drop_guess(struct blank *blank, size_t end, bool verbs)
 {
 	struct blanked *side = &blank->side[FROM_CLIENT];
+	bool in_verb = verbs;
 	if (blank->failed)
 		return;
 	for (size_t i = blank->guess; i < end; i++) {
-		if (side->bytes[i] != '\r' && side->bytes[i] != '\n')
-			side->bytes[i] = BODY_FILL;
+		bool line_end = side->bytes[i] == '\r' || side->bytes[i] == '\n', ends_verb = in_verb && side->bytes[i] <= ' ';
+		in_verb = line_end ? verbs : in_verb && !ends_verb;
+		if (!line_end && !in_verb)
+			side->bytes[i] = ends_verb ? ' ' : BODY_FILL;
 		side->marks[i] = MARK_PUBLIC;
 	}
 	blank->guess = end;
@@ -299,8 +305,8 @@ size_t blank_take(struct blank *blank, enum direction direction, const uint8_t *
 		side->line = side->count;
 	}
 	bool spoken = blank->run.client.said != said; /* the server has, and a new group begins here: dialogue_midway.h */
-	if (client_is_lost(&blank->run.client) && spoken && !blank->run.client.evidence)
-		drop_guess(blank, before);
+	if (client_is_lost(&blank->run.client) && spoken)
+		drop_guess(blank, before, blank->run.client.evidence);
 	if (direction == FROM_CLIENT && !blank->failed && !spoken && is_idle(blank, before, state)) {
 		side->count = side->line = before;
 		blank->dot_seen = false;
@@ -351,7 +357,7 @@ void blank_fill(struct blank *blank, bool handshake_is_real)
 	if (blank->failed)
 		return;
 	if (client_is_lost(client))
-		drop_guess(blank, blank->side[FROM_CLIENT].count);
+		drop_guess(blank, blank->side[FROM_CLIENT].count, false);
 	else if (client->state == CLIENT_MECHANISM || client->state == CLIENT_INITIAL || client->state == CLIENT_REST ||
 	    client->state == CLIENT_SIZE || client->state == CLIENT_RESPONSE)
 		end_client_line(blank, client->verb, client->state == CLIENT_MECHANISM ? "?" : client->mechanism);
