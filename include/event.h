@@ -81,10 +81,11 @@ struct flow_event {
 	char mechanism[MECHANISM_SIZE];     /* of the last AUTH; upper case, NUL-terminated; "" if none, "?" if it can be no name */
 	char account[ACCOUNT_SIZE];         /* hostile bytes; NUL-terminated; "" if not known */
 	char server_name[SERVER_NAME_SIZE]; /* hostile bytes; NUL-terminated */
+	__u32 ifindex; /* interface that a forwarded flow was first seen on; 0: it is of a socket of this host */
 };
 
 _Static_assert(sizeof(struct flow_event) == 88 + 20 + 12 + 12 + 32 + 16 + MECHANISM_SIZE + ACCOUNT_SIZE + SERVER_NAME_SIZE + 4,
-	       "event ABI: no implicit padding but the four bytes at the end");
+	       "event ABI: no implicit padding");
 
 /*
  * The clear part of a TLS handshake, as it passed: consecutive bytes of one direction, from the first TLS record on.
@@ -118,7 +119,11 @@ _Static_assert(sizeof(struct handshake_event) != sizeof(struct flow_event), "eve
 	X(STORAGE_FAILED,   "storage_failed")   /* no room for a flow's state (optmem_max) */ \
 	X(GAPS,             "gaps")             /* flows with bytes missing */ \
 	X(CAPS,             "caps")             /* flows that reached the parse cap */ \
-	X(HELPER_FAILED,    "helper_failed")    /* any other BPF helper */
+	X(HELPER_FAILED,    "helper_failed")    /* any other BPF helper */ \
+	X(FORWARDS_OPENED,  "forwards_opened")  /* forwarded flows; they are among flows_opened, too */ \
+	X(FORWARDS_RESET,   "forwards_reset")   /* pairs of resets sent to the ends of a blocked forwarded flow */ \
+	X(FORWARDS_UNRESET, "forwards_unreset") /* segments of one that were dropped and could not be answered */ \
+	X(FORWARDS_FULL,    "forwards_full")    /* no room for a forwarded flow's state */
 /* clang-format on */
 
 enum counter_id {
