@@ -130,8 +130,8 @@ $(BUILD)/userspace/%.o: userspace/%.c | needs
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 # Only these see the BPF object.
-KERNEL := kernel kernel_policy kernel_pins kernel_witness
-$(KERNEL:%=$(BUILD)/userspace/%.o): $(BUILD)/smtpward.skel.h $(BUILD)/witness.skel.h
+KERNEL := kernel kernel_policy kernel_pins kernel_witness kernel_forward
+$(KERNEL:%=$(BUILD)/userspace/%.o): $(BUILD)/smtpward.skel.h $(BUILD)/witness.skel.h $(BUILD)/forward.skel.h
 
 $(BUILD)/%.bpf.o: bpf/%.bpf.c | needs
 	$(call say,BPF,$<)

@@ -42,10 +42,17 @@ static __always_inline void leave(__u64 key)
 
 /* ---- the client's segments ---------------------------------------------------------------------------------- */
 
-static __always_inline int drop_blocked(struct __sk_buff *skb, struct scratch *packet, struct forward *forward, __u32 how)
+/* Functions of their own, as client_chunk() is. */
+__noinline int reset_ends(struct __sk_buff *skb, __u32 client_next, __u32 how)
+{
+	struct scratch *packet = scratch_of_cpu();
+	return packet && reset_both_ends(skb, &packet->at, client_next, how & EGRESS, how & ETHERNET);
+}
+
+static __always_inline int drop_blocked(struct __sk_buff *skb, const struct forward *forward, __u32 how)
 {
 	count(COUNTER_SEGMENTS_DROPPED);
-	if (reset_both_ends(skb, &packet->at, forward->flow.client_next, how & EGRESS, how & ETHERNET)) {
+	if (reset_ends(skb, forward->flow.client_next, how)) {
 		count(COUNTER_FORWARDS_RESET);
 		return NEXT;
 	}
@@ -164,7 +171,7 @@ static __always_inline int client_payload(struct __sk_buff *skb, struct scratch 
 	struct flow *flow = &forward->flow;
 	__s32 ahead = (__s32)(at->sequence - flow->client_next);
 	if (flow->blocked)
-		return drop_blocked(skb, packet, forward, how);
+		return drop_blocked(skb, forward, how);
 	if (at->cut ? ahead < 0 : ahead <= 0 && ahead + (__s32)at->length <= 0)
 		return NEXT; /* met before */
 	if (flow->settled || is_settled(flow)) {
@@ -189,7 +196,7 @@ static __always_inline int client_payload(struct __sk_buff *skb, struct scratch 
 		block(forward);
 	leave(key);
 	if (verdict == VERDICT_BLOCK)
-		return drop_blocked(skb, packet, forward, how);
+		return drop_blocked(skb, forward, how);
 	return verdict == VERDICT_HOLD ? hold(flow) : NEXT;
 }
 
@@ -316,10 +323,17 @@ static __always_inline int take_packet(struct __sk_buff *skb, struct scratch *pa
 	return action;
 }
 
+/* A function of its own, so that the verifier walks the headers' ways once and not all that follows for each of them. */
+__noinline int read_headers(struct __sk_buff *skb, __u32 ethernet)
+{
+	struct scratch *packet = scratch_of_cpu();
+	return packet && frame_read(skb, ethernet ? FORWARD_ETHERNET_HEADER : 0, &packet->at);
+}
+
 static __noinline int take(struct __sk_buff *skb, __u32 how)
 {
 	struct scratch *packet = scratch_of_cpu();
-	if (!packet || !frame_read(skb, how & ETHERNET ? FORWARD_ETHERNET_HEADER : 0, &packet->at))
+	if (!packet || !read_headers(skb, how & ETHERNET))
 		return NEXT;
 	if (!port_kind(packet->at.source_port) && !port_kind(packet->at.destination_port))
 		return NEXT;

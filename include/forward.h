@@ -53,9 +53,14 @@ _Static_assert(sizeof(struct forward_head) == 32, "ABI");
 /* The offset of the network header in what the programs get to see, by the kind of interface. */
 #define FORWARD_ETHERNET_HEADER 14
 
-/* Owner's mark on clsact filters: "SW" as priority, and a handle that tells whose the qdisc is. */
+/*
+ * Owner's mark on clsact filters: "SW" as priority; as handle "SW", the owner, and whether the qdisc was made for it. What
+ * a killed agent has left is known by that.
+ */
 #define FORWARD_FILTER_PRIORITY 0x5357
-#define FORWARD_FILTER_HANDLE 0x736d7470           /* the qdisc was there before */
-#define FORWARD_FILTER_HANDLE_QDISC 0x736d7471     /* the qdisc was made for this filter */
+#define FORWARD_FILTER_HANDLE 0x53570000
+#define FORWARD_FILTER_HANDLE_MASK 0xffff0000
+#define FORWARD_FILTER_OWNER 0x7fff
+#define FORWARD_FILTER_QDISC 1
 
 #endif

@@ -183,10 +183,13 @@ int kernel_set_mode(struct kernel *kernel, enum policy_mode mode)
 	if (mode == MODE_BLOCK && !kernel->pinned) {
 		kernel_unpin(kernel); /* what an older agent has left; ours is attached by now */
 		int error = kernel_pin(kernel);
+		if (!error)
+			error = kernel_forward_pin(kernel);
 		if (error)
 			return error;
 	} else if (mode == MODE_MONITOR) {
 		kernel_unpin(kernel);
+		kernel_forward_unpinned(kernel);
 	}
 	kernel->settings.mode = (__u8)mode;
 	return kernel_write_settings(kernel);
@@ -224,7 +227,12 @@ struct kernel *kernel_open(const struct config *config, struct kernel_problem *p
 	forget_senders(kernel);
 	if (!attach(kernel, problem))
 		goto failed;
-	int error = kernel_set_mode(kernel, config->mode);
+	int error = kernel_forward_open(kernel, config);
+	if (error) {
+		say(problem, EX_UNAVAILABLE, "the programs for forwarded flows (tc.interfaces) do not load: %s", strerror(-error));
+		goto failed;
+	}
+	error = kernel_set_mode(kernel, config->mode);
 	if (error) {
 		say(problem, EX_OSERR, "the hooks cannot be pinned at %s: %s", kernel->pin_path, strerror(-error));
 		goto failed;
@@ -254,6 +262,7 @@ void kernel_close(struct kernel *kernel, bool leave)
 	if (kernel->producer_position)
 		munmap((void *)kernel->producer_position, page);
 	kernel_witness_close(kernel);
+	kernel_forward_close(kernel, leave);
 	ring_buffer__free(kernel->ring);
 	smtpward_bpf__destroy(kernel->bpf);
 	sock_diag_free(kernel->diag);

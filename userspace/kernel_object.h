@@ -17,6 +17,7 @@
 
 struct cgroup;
 struct kernel_witness;
+struct kernel_forward;
 
 #define HOOKS 5
 
@@ -26,6 +27,7 @@ struct kernel {
 	struct cgroup *cgroup;
 	struct sock_diag *diag;
 	struct kernel_witness *witness; /* NULL: switched off */
+	struct kernel_forward *forward; /* NULL: the configuration names no interface */
 	int links[HOOKS]; /* descriptors; -1: not attached */
 	struct kernel_hook hooks[HOOKS];
 	struct settings settings;
@@ -42,6 +44,14 @@ int kernel_write_settings(struct kernel *kernel);
 /* kernel_witness.c. Without uprobes all else goes on: why there is no witness is told by kernel_witness_state(). */
 void kernel_witness_open(struct kernel *kernel, const struct config *config);
 void kernel_witness_close(struct kernel *kernel);
+
+/* kernel_forward.c. Open loads the TC programs and puts them on the interfaces; an interface that cannot be had is told by
+ * kernel_forward_interfaces(). Pin: so that they go on without an agent; below pin_path, which is emptied elsewhere. They
+ * return 0 or a negative errno. Close: as kernel_close(). */
+int kernel_forward_open(struct kernel *kernel, const struct config *config);
+void kernel_forward_close(struct kernel *kernel, bool leave);
+int kernel_forward_pin(struct kernel *kernel);
+void kernel_forward_unpinned(struct kernel *kernel);
 
 /* kernel_pins.c. Where the pins of this attach point are. */
 void kernel_pins_place(struct kernel *kernel);
