@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,10 +13,10 @@
 #include "config.h"
 #include "control.h"
 #include "ecs.h"
+#include "event_ring.h"
 #include "facts.h"
 #include "history.h"
-#include "kernel.h"
-#include "notify.h"
+#include "monitor.h"
 #include "session.h"
 #include "sink.h"
 
@@ -77,7 +76,7 @@ static char *cgroup_path(struct agent *agent, uint64_t id)
 		if (!name)
 			return NULL;
 		name->id = id;
-		name->path = kernel_cgroup_path(agent->kernel, id);
+		name->path = monitor_cgroup_path(agent->monitor, id);
 		HASH_ADD(hh, agent->cgroup_names, id, sizeof(name->id), name);
 	}
 	if (HASH_COUNT(agent->cgroup_names) > CGROUP_NAMES_MAX)
@@ -149,16 +148,6 @@ static void count_closed(struct agent *agent, const struct session *session)
 	}
 }
 
-/* The sender must learn at once that it is stopped: its connection ends now, and not at some time-out. */
-static void end_blocked_flow(struct agent *agent, const struct flow_event *event)
-{
-	int error = kernel_destroy_socket(agent->kernel, event);
-	if (error == 0)
-		agent->counts.sockets_destroyed++;
-	else if (error != -ENOENT)
-		agent->counts.destroy_failed++;
-}
-
 /* A handshake that failed, or a STARTTLS that led to none: what comes next to this server in clear is its fallback. */
 static bool tls_was_tried_in_vain(const struct session *session)
 {
@@ -172,15 +161,17 @@ static void take_event(void *context, const struct flow_event *event)
 {
 	struct agent *agent = context;
 	agent->counts.events_read++;
-	if (event->reason == EVENT_BLOCKED)
-		end_blocked_flow(agent, event);
+	if (event->reason == EVENT_BLOCKED && !event->ifindex && monitor_destroy_socket(agent->monitor, event))
+		agent->counts.destroy_failed++; /* the sender learns of it by the kernel's own way */
 	if (event->sender_is_new && event->reason == EVENT_OPENED)
-		kernel_witness_sender(agent->kernel, event->pid);
+		monitor_witness_sender(agent->monitor, event->pid);
 	struct session *session = sessions_take(agent->sessions, event);
 	if (!session)
 		return;
 	if (!session->cgroup && event->cgroup_id)
 		session->cgroup = cgroup_path(agent, event->cgroup_id);
+	if (event->ifindex && !session->interface[0])
+		monitor_interface(agent->monitor, event->ifindex, session->interface);
 	set_account(agent, session);
 	judge(&session->last, &session->judgement);
 	judge_handshake(&session->last, session->tls, &session->judgement);
@@ -204,19 +195,47 @@ static void take_handshake(void *context, const struct handshake_event *event)
 
 void agent_read_events(struct agent *agent)
 {
-	const struct kernel_reader reader = { .flow = take_event, .handshake = take_handshake, .witness = agent_take_witness,
+	const struct event_reader reader = { .flow = take_event, .handshake = take_handshake, .witness = agent_take_witness,
 					      .certificate = agent_take_certificate, .context = agent };
-	kernel_read(agent->kernel, &reader);
+	event_ring_read(agent->ring, &reader);
 }
 
 #define SWEEP_MAX 256      /* sockets looked for at once */
 #define SWEEP_AGE_NS 5000000000ULL /* younger ones may yet be heard of */
 
-/* Where it cannot be looked into all network namespaces, a flow is over with the process that opened it. */
-static bool is_gone(const struct agent *agent, const struct flow_event *event)
+void agent_give_up(struct agent *agent, struct session *session, const char *reason)
 {
-	int found = kernel_find_socket(agent->kernel, event);
-	return found == -ENOENT || (found == -EPERM && event->pid && kill((pid_t)event->pid, 0) < 0 && errno == ESRCH);
+	sessions_give_up(agent->sessions, session, wall_now());
+	if (session->judgement.outcome == OUTCOME_UNKNOWN)
+		session->judgement.unknown_reason = reason;
+	count_closed(agent, session);
+	control_publish_session(agent->control, session);
+}
+
+void agent_take_answer(void *context, enum monitor_operation operation, uint64_t flow_id, int result)
+{
+	struct agent *agent = context;
+	struct session *session;
+
+	switch (operation) {
+	case MONITOR_DESTROY_SOCKET:
+		agent->counts.sockets_destroyed += result == 0;
+		agent->counts.destroy_failed += result != 0 && result != -ENOENT;
+		break;
+	case MONITOR_RELEASE_SOCKET:
+		agent->counts.released += result == 0;
+		agent->counts.release_failed += result != 0;
+		break;
+	case MONITOR_FIND_SOCKET:
+		session = result == -ENOENT || result == -ETIMEDOUT ? sessions_find(agent->sessions, flow_id) : NULL;
+		if (session && session->last.ifindex)
+			agent_give_up_forward(agent, flow_id, result);
+		else if (session && !session->closed.tv_sec)
+			agent_give_up(agent, session, "events-lost");
+		break;
+	default:
+		break;
+	}
 }
 
 void agent_sweep(struct agent *agent)
@@ -225,25 +244,21 @@ void agent_sweep(struct agent *agent)
 	struct timespec monotonic = monotonic_now();
 	uint64_t now = (uint64_t)monotonic.tv_sec * 1000000000ULL + (uint64_t)monotonic.tv_nsec;
 	unsigned looked = 0, young = 0;
-	kernel_counters(agent->kernel, counters);
+	agent_sweep_forwards(agent);
+	monitor_counters(agent->monitor, counters);
 	if (counters[COUNTER_EVENTS_LOST] == agent->events_lost)
 		return;
 	agent_read_events(agent); /* what was sent before the loss: a session may still be in the ring */
 	for (struct session *session = sessions_oldest(agent->sessions); session && looked < SWEEP_MAX; session = session->next) {
-		if (session->closed.tv_sec)
+		if (session->closed.tv_sec || session->last.ifindex)
 			continue;
 		if (session->last.time_ns + SWEEP_AGE_NS > now) {
 			young++;
 			continue;
 		}
 		looked++;
-		if (!is_gone(agent, &session->last))
-			continue;
-		sessions_give_up(agent->sessions, session, wall_now());
-		if (session->judgement.outcome == OUTCOME_UNKNOWN)
-			session->judgement.unknown_reason = "events-lost";
-		count_closed(agent, session);
-		control_publish_session(agent->control, session);
+		if (monitor_find_socket(agent->monitor, &session->last))
+			return; /* too many under way: the next sweep goes on */
 	}
 	if (looked < SWEEP_MAX && !young)
 		agent->events_lost = counters[COUNTER_EVENTS_LOST];
@@ -277,10 +292,10 @@ void agent_say_state(struct agent *agent, const char *action, int severity, cons
 void agent_say_started(struct agent *agent)
 {
 	unsigned count;
-	const struct kernel_hook *hooks = kernel_hooks(agent->kernel, &count);
+	const struct kernel_hook *hooks = monitor_hooks(agent->monitor, &count);
 	enum severity severity = SEVERITY_INFO;
 	json_t *record =
-		ecs_startup(kernel_mode(agent->kernel), kernel_cgroup(agent->kernel), hooks, count, wall_now(), &severity);
+		ecs_startup(monitor_mode(agent->monitor), monitor_cgroup(agent->monitor), hooks, count, wall_now(), &severity);
 	char message[512];
 	snprintf(message, sizeof(message), "%s", record ? ecs_message(record) : "started");
 	write_record(agent, severity, message, record);
@@ -293,7 +308,7 @@ void agent_say_started(struct agent *agent)
 int agent_set_mode(struct agent *agent, int mode)
 {
 	char message[64];
-	int error = kernel_set_mode(agent->kernel, (enum policy_mode)mode);
+	int error = monitor_set_mode(agent->monitor, (enum policy_mode)mode);
 	if (error)
 		return error;
 	snprintf(message, sizeof(message), "mode is now %s", mode == MODE_BLOCK ? "block" : "monitor");
@@ -306,6 +321,14 @@ static bool same_text(const char *a, const char *b)
 	return a == b || (a && b && strcmp(a, b) == 0);
 }
 
+static bool same_interfaces(const struct config *a, const struct config *b)
+{
+	bool same = a->tc.interface_count == b->tc.interface_count;
+	for (unsigned i = 0; same && i < a->tc.interface_count; i++)
+		same = same_text(a->tc.interfaces[i], b->tc.interfaces[i]);
+	return same;
+}
+
 /* Names the keys of fresh that only a start can bring into force. */
 static void name_late_keys(const struct config *now, const struct config *fresh, char *list, unsigned size)
 {
@@ -315,6 +338,7 @@ static void name_late_keys(const struct config *now, const struct config *fresh,
 	} keys[] = {
 		{ "ports", now->port_count == fresh->port_count && memcmp(now->ports, fresh->ports, sizeof(now->ports)) == 0 },
 		{ "cgroup", same_text(now->cgroup, fresh->cgroup) },
+		{ "tc", same_interfaces(now, fresh) },
 		{ "control_socket", same_text(now->control_socket, fresh->control_socket) },
 		{ "identity", now->identity.witness == fresh->identity.witness && now->identity.hold_s == fresh->identity.hold_s &&
 				      same_text(now->identity.trust, fresh->identity.trust) },
@@ -354,15 +378,15 @@ int agent_reload(struct agent *agent, char *message, unsigned message_size)
 {
 	char late[256];
 	bool mode_changed;
-	struct config *fresh = config_load(agent->config_path, message, message_size);
+	struct config *fresh = config_read(monitor_open_config(agent->monitor), agent->config_path, message, message_size);
 	if (!fresh)
 		return -EINVAL;
-	int error = kernel_set_policy(agent->kernel, fresh, time(NULL));
+	int error = monitor_set_policy(agent->monitor, fresh);
 	if (!error && fresh->mode != agent->config->mode) /* what the CLI has set stays unless the file changed it */
 		error = agent_set_mode(agent, fresh->mode);
 	if (error) {
 		snprintf(message, message_size, "the policy cannot be written into the kernel: %s", strerror(-error));
-		kernel_set_policy(agent->kernel, agent->config, time(NULL));
+		monitor_set_policy(agent->monitor, agent->config);
 		config_free(fresh);
 		return -EINVAL;
 	}

@@ -3,14 +3,18 @@
 #ifndef SMTPWARD_AGENT_H
 #define SMTPWARD_AGENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <time.h>
 
 #include "durations.h"
+#include "monitor_protocol.h"
 
 struct event_base;
 struct config;
-struct kernel;
+struct monitor;
+struct event_ring;
 struct sessions;
 struct history;
 struct alerts;
@@ -23,7 +27,7 @@ struct session;
 struct witness_event;
 struct certificate_event;
 
-/* Counts of the agent's own; those of the BPF programs come from kernel_counters(). */
+/* Counts of the agent's own; those of the BPF programs come from monitor_counters(). */
 struct agent_counts {
 	uint64_t events_read;
 	uint64_t sockets_destroyed;
@@ -36,6 +40,8 @@ struct agent_counts {
 	uint64_t not_witnessed; /* ... was not */
 	uint64_t held;          /* sessions whose application data waited for a verdict */
 	uint64_t released, release_failed; /* sockets pushed once the verdict was there; TCP's timer has to do it */
+	uint64_t forwards_evicted; /* forwarded flows whose state made room for another's while they were open */
+	uint64_t forwards_idle;    /* ... of which nothing was seen for long */
 	uint64_t verdict_events_missed; /* events lost, as seen from holes in the sequences */
 };
 
@@ -43,7 +49,10 @@ struct agent {
 	struct event_base *base;
 	const char *config_path; /* as given with -c, or NULL */
 	struct config *config;
-	struct kernel *kernel;
+	struct monitor *monitor;   /* the way to the kernel */
+	struct event_ring *ring;
+	pid_t monitor_pid;
+	bool monitor_gone; /* found out by the loop */
 	struct sessions *sessions;
 	struct history *history;
 	struct identity_checker *identity_checker;
@@ -55,6 +64,7 @@ struct agent {
 	struct metrics *metrics; /* NULL: switched off */
 	struct control *control;
 	struct agent_counts counts;
+	uint64_t forward_cursor; /* flow id that agent_sweep_forwards() is to go on behind */
 	uint64_t events_lost; /* at the last agent_sweep() that left nothing undone */
 	struct timespec started; /* CLOCK_REALTIME */
 	struct timespec policy_loaded;
@@ -70,10 +80,17 @@ void agent_take_certificate(void *context, const struct certificate_event *event
  * is waiting for one. Call it after judge_handshake(). */
 void agent_judge_identity(struct agent *agent, struct session *session);
 
+/* What became of an errand: for monitor_read_answers(). */
+void agent_take_answer(void *context, enum monitor_operation operation, uint64_t flow_id, int result);
 /* Takes in all the events that wait in the ring. */
 void agent_read_events(struct agent *agent);
 /* Where events were lost since the last call: closes the sessions whose sockets are gone, which else stayed open. */
 void agent_sweep(struct agent *agent);
+/* Closes a session of which nothing more will be heard, and why, if nothing else says what became of it. */
+void agent_give_up(struct agent *agent, struct session *session, const char *reason);
+/* agent_forward.c: asks after the forwarded flows that are open; and takes in what the answer is for one that is gone. */
+void agent_sweep_forwards(struct agent *agent);
+void agent_give_up_forward(struct agent *agent, uint64_t flow_id, int error);
 /* Frees what is remembered of cgroups' names. */
 void agent_forget_cgroups(struct agent *agent);
 /* Writes an alert to the sinks and the watchers; for alerts_new(), context is the agent. */

@@ -9,7 +9,7 @@
 #include "facts.h"
 #include "identity_check.h"
 #include "identity_judgement.h"
-#include "kernel.h"
+#include "monitor.h"
 #include "resumption.h"
 #include "session.h"
 
@@ -69,15 +69,15 @@ static void tell_verdict(struct agent *agent, struct session *session)
 	enum identity verdict = identity_verdict(event, session->tls, session->identity, policy_name(agent, session));
 	if (!waiting && (verdict == IDENTITY_LEFT_OPEN || (verdict == IDENTITY_REFUSED && !has_spoken(session->identity))))
 		return;
-	if (kernel_set_identity(agent->kernel, event->flow_id, verdict))
+	if (monitor_set_identity(agent->monitor, event->flow_id, verdict))
 		return; /* over already */
 	if (session->identity)
 		session->identity->told = (uint8_t)verdict;
 	if (!waiting)
 		return;
-	if (kernel_release_socket(agent->kernel, event, session->identity ? session->identity->witness.pid : 0) == 0)
-		agent->counts.released++;
-	else
+	if (event->ifindex)
+		return; /* its sender's TCP presents the data again */
+	if (monitor_release_socket(agent->monitor, event, session->identity ? session->identity->witness.pid : 0))
 		agent->counts.release_failed++;
 }
 

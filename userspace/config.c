@@ -304,16 +304,21 @@ static bool read_file(int fd, struct config_text *text)
 	return complain(text, "is longer than 1 MiB");
 }
 
-struct config *config_load(const char *path, char *error, unsigned error_size)
+int config_open(const char *path)
+{
+	int fd = open(path ? path : CONFIG_PATH, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	return fd < 0 ? -errno : fd;
+}
+
+struct config *config_read(int fd, const char *path, char *error, unsigned error_size)
 {
 	struct config_text text = { .path = path ? path : CONFIG_PATH, .bytes = "", .error = error, .error_size = error_size };
 	struct config *config = NULL;
 	snprintf(error, error_size, "out of memory");
-	int fd = open(text.path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0 && !path && errno == ENOENT)
+	if (fd == -ENOENT && !path)
 		return from_text(&text);
 	if (fd < 0) {
-		complain(&text, strerror(errno));
+		complain(&text, strerror(-fd));
 		return NULL;
 	}
 	if (read_file(fd, &text))
@@ -321,6 +326,11 @@ struct config *config_load(const char *path, char *error, unsigned error_size)
 	free((char *)(uintptr_t)text.bytes);
 	close(fd);
 	return config;
+}
+
+struct config *config_load(const char *path, char *error, unsigned error_size)
+{
+	return config_read(config_open(path), path, error, error_size);
 }
 
 void config_free(struct config *config)

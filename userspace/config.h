@@ -83,6 +83,11 @@ struct config {
  * file, line, column, key and what is allowed.
  */
 struct config *config_load(const char *path, char *error, unsigned error_size);
+/* The two halves of it, for processes that may do one only. Opens the file; returns a descriptor or a negative errno,
+ * -ENOENT also where path is NULL and there is no CONFIG_PATH. */
+int config_open(const char *path);
+/* Reads what config_open() returned; a descriptor is closed. */
+struct config *config_read(int fd, const char *path, char *error, unsigned error_size);
 void config_free(struct config *config);
 
 #endif

@@ -17,9 +17,7 @@
 
 #include "agent.h"
 #include "alert.h"
-#include "config.h"
 #include "control_connection.h"
-#include "control_socket.h"
 #include "ecs.h"
 #include "escape.h"
 #include "session.h"
@@ -34,7 +32,6 @@ struct control {
 	struct agent *agent;
 	struct evconnlistener *listener;
 	struct event *resume; /* listening again after a failure */
-	struct control_socket socket;
 	struct connection *connections;
 	unsigned count;
 	unsigned watchers;
@@ -297,28 +294,23 @@ static void accept_again(evutil_socket_t fd, short what, void *context)
 	evconnlistener_enable(control->listener);
 }
 
-struct control *control_start(struct agent *agent, char *error, unsigned error_size)
+struct control *control_start(struct agent *agent, int listening, char *error, unsigned error_size)
 {
 	struct control *control = calloc(1, sizeof(*control));
-	int fd;
 
 	if (!control) {
 		snprintf(error, error_size, "control socket: no memory");
+		close(listening);
 		return NULL;
 	}
 	control->agent = agent;
-	fd = control_socket_open(&control->socket, agent->config->control_socket, error, error_size);
-	if (fd < 0) {
-		free(control);
-		return NULL;
-	}
 	control->resume = evtimer_new(agent->base, accept_again, control);
 	control->listener = evconnlistener_new(agent->base, accepted, control,
-					       LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+					       LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, listening);
 	if (!control->resume || !control->listener) {
 		snprintf(error, error_size, "control socket: no memory");
 		if (!control->listener)
-			close(fd);
+			close(listening);
 		control_stop(control);
 		return NULL;
 	}
@@ -338,7 +330,6 @@ void control_stop(struct control *control)
 		evconnlistener_free(control->listener);
 	if (control->resume)
 		event_free(control->resume);
-	control_socket_remove(&control->socket);
 	free(control);
 }
 

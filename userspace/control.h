@@ -24,11 +24,11 @@ struct session;
 #define CONTROL_STALL_S 30                /* so is one that does not read its answer */
 
 /*
- * Listens at agent->config->control_socket on agent->base. A stale socket is replaced; anything else at the path
- * is left alone. Returns NULL and one line in error, which names the pid where another instance runs.
+ * Answers on agent->base whoever connects to listening, a descriptor of control_socket_open() that is taken over. Returns
+ * NULL and one line in error.
  */
-struct control *control_start(struct agent *agent, char *error, unsigned error_size);
-/* Closes every connection and removes the socket. control may be NULL. */
+struct control *control_start(struct agent *agent, int listening, char *error, unsigned error_size);
+/* Closes every connection, and listens no more. control may be NULL. */
 void control_stop(struct control *control);
 
 /* Hands a session or an alert to every watcher. control may be NULL. */

@@ -9,7 +9,7 @@
 #include "agent.h"
 #include "config.h"
 #include "control_connection.h"
-#include "kernel.h"
+#include "monitor.h"
 
 static void mode(struct connection *connection, const json_t *request);
 static void policy_reload(struct connection *connection, const json_t *request);
@@ -85,7 +85,7 @@ static void mode(struct connection *connection, const json_t *request)
 		}
 	}
 	connection_answer(connection, json_pack("{s:s}", "mode",
-						kernel_mode(agent->kernel) == MODE_BLOCK ? "block" : "monitor"));
+						monitor_mode(agent->monitor) == MODE_BLOCK ? "block" : "monitor"));
 }
 
 static void policy_reload(struct connection *connection, const json_t *request)

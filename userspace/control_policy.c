@@ -6,7 +6,7 @@
 #include "agent.h"
 #include "config.h"
 #include "control_connection.h"
-#include "kernel.h"
+#include "monitor.h"
 #include "policy_lookup.h"
 #include "session_json.h"
 #include "tls_names.h"
@@ -19,7 +19,7 @@ static const char *const require_names[] = {
 
 static json_t *mode_json(const struct connection *connection)
 {
-	return json_string(kernel_mode(connection->agent->kernel) == MODE_BLOCK ? "block" : "monitor");
+	return json_string(monitor_mode(connection->agent->monitor) == MODE_BLOCK ? "block" : "monitor");
 }
 
 static json_t *until_json(int64_t until)
@@ -111,5 +111,5 @@ void control_policy_test(struct connection *connection, const json_t *request)
 				    "port", (json_int_t)flow.port, "user", flow.has_user ? json_integer(flow.uid) : json_null(),
 				    "cgroup", text_json(flow.cgroup, SIZE_MAX), "mode", mode_json(connection), "rule",
 				    rule_json(rule, effect), "cleartext",
-				    effect_in_clear(effect, kernel_mode(connection->agent->kernel) == MODE_BLOCK)));
+				    effect_in_clear(effect, monitor_mode(connection->agent->monitor) == MODE_BLOCK)));
 }

@@ -3,15 +3,15 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "agent.h"
 #include "alert.h"
 #include "control.h"
 #include "control_connection.h"
+#include "event_ring.h"
 #include "facts.h"
 #include "judgement.h"
-#include "kernel.h"
+#include "monitor.h"
 #include "session.h"
 #include "session_json.h"
 #include "sink.h"
@@ -47,10 +47,10 @@ static void set_number(json_t *object, const char *key, uint64_t number)
 	json_object_set_new(object, key, json_integer((json_int_t)number));
 }
 
-static json_t *hooks_json(const struct kernel *kernel, json_t *reasons)
+static json_t *hooks_json(struct monitor *monitor, json_t *reasons)
 {
 	unsigned count;
-	const struct kernel_hook *hooks = kernel_hooks(kernel, &count);
+	const struct kernel_hook *hooks = monitor_hooks(monitor, &count);
 	json_t *list = json_array();
 
 	for (unsigned i = 0; i < count; i++) {
@@ -63,7 +63,7 @@ static json_t *hooks_json(const struct kernel *kernel, json_t *reasons)
 	return list;
 }
 
-static json_t *kernel_json(const struct kernel *kernel, json_t *reasons)
+static json_t *kernel_json(struct monitor *monitor, json_t *reasons)
 {
 	static const struct {
 		enum counter_id counter;
@@ -76,7 +76,7 @@ static json_t *kernel_json(const struct kernel *kernel, json_t *reasons)
 	uint64_t counters[COUNTER_COUNT];
 	json_t *object = json_object();
 
-	kernel_counters(kernel, counters);
+	monitor_counters(monitor, counters);
 	for (unsigned i = 0; i < COUNTER_COUNT; i++)
 		set_number(object, counter_names[i], counters[i]);
 	for (unsigned i = 0; i < sizeof(losses) / sizeof(losses[0]); i++)
@@ -145,20 +145,20 @@ static json_t *sessions_json(const struct agent *agent, json_t *reasons)
 			 (json_int_t)sessions_closed_count(agent->sessions), "unseen", unseen);
 }
 
-static json_t *ring_json(const struct kernel *kernel)
+static json_t *ring_json(const struct event_ring *ring)
 {
 	uint64_t used, size;
-	kernel_ring_fill(kernel, &used, &size);
+	event_ring_fill(ring, &used, &size);
 	return json_pack("{s:I,s:I}", "used", (json_int_t)used, "size", (json_int_t)size);
 }
 
-static json_t *libraries_json(const struct kernel *kernel)
+static json_t *libraries_json(struct monitor *monitor)
 {
 	json_t *list = json_array();
 	const struct kernel_library *library;
 	unsigned position = 0;
 
-	while ((library = kernel_witness_library(kernel, &position)))
+	while ((library = monitor_witness_library(monitor, &position)))
 		json_array_append_new(list, json_pack("{s:o,s:s,s:b}", "path", text_json(library->path, sizeof(library->path)),
 						      "library", library->gnutls ? "gnutls" : "openssl", "readable",
 						      library->readable));
@@ -168,13 +168,13 @@ static json_t *libraries_json(const struct kernel *kernel)
 /* The witness: whom it can hear, and whom it has heard. */
 static json_t *witness_json(const struct agent *agent, json_t *reasons)
 {
-	const struct kernel_witness_state *state = kernel_witness_state(agent->kernel);
+	const struct kernel_witness_state *state = monitor_witness_state(agent->monitor);
 
 	if (state && !state->active)
 		complain(reasons, "no witness: %.*s", (int)sizeof(state->error), state->error);
 	return json_pack("{s:b,s:b,s:o,s:o,s:{s:I,s:I}}", "enabled", state != NULL, "active", state && state->active, "error",
 			 text_json(state ? state->error : NULL, sizeof(state->error)), "libraries",
-			 libraries_json(agent->kernel), "sessions", "with", (json_int_t)agent->counts.witnessed, "without",
+			 libraries_json(agent->monitor), "sessions", "with", (json_int_t)agent->counts.witnessed, "without",
 			 (json_int_t)agent->counts.not_witnessed);
 }
 
@@ -218,8 +218,8 @@ static json_t *sinks_json(const struct agent *agent, json_t *reasons)
 void control_status(struct connection *connection, const json_t *request)
 {
 	const struct agent *agent = connection->agent;
-	json_t *reasons = json_array(), *hooks = hooks_json(agent->kernel, reasons),
-	       *kernel = kernel_json(agent->kernel, reasons), *counts = agent_json(agent, reasons),
+	json_t *reasons = json_array(), *hooks = hooks_json(agent->monitor, reasons),
+	       *kernel = kernel_json(agent->monitor, reasons), *counts = agent_json(agent, reasons),
 	       *sessions = sessions_json(agent, reasons), *witness = witness_json(agent, reasons),
 	       *sinks = sinks_json(agent, reasons);
 
@@ -227,10 +227,10 @@ void control_status(struct connection *connection, const json_t *request)
 	connection_answer(
 		connection,
 		json_pack("{s:s,s:i,s:s,s:o,s:s,s:o,s:o,s:o,s:o,s:{s:o,s:o,s:o,s:o},s:o,s:o,s:o,s:o}", "version", SMTPWARD_VERSION,
-			  "pid", (int)getpid(), "mode", kernel_mode(agent->kernel) == MODE_BLOCK ? "block" : "monitor",
+			  "pid", (int)agent->monitor_pid, "mode", monitor_mode(agent->monitor) == MODE_BLOCK ? "block" : "monitor",
 			  "started", time_json(&agent->started), "health", json_array_size(reasons) ? "degraded" : "ok",
-			  "reasons", reasons, "cgroup", text_json(kernel_cgroup(agent->kernel), SIZE_MAX), "hooks", hooks,
+			  "reasons", reasons, "cgroup", text_json(monitor_cgroup(agent->monitor), SIZE_MAX), "hooks", hooks,
 			  "sessions", sessions, "counters", "kernel", kernel, "agent", counts, "outcomes",
 			  outcomes_json(&agent->counts), "findings", findings_json(&agent->counts), "ring",
-			  ring_json(agent->kernel), "witness", witness, "holds", holds_json(agent), "sinks", sinks));
+			  ring_json(agent->ring), "witness", witness, "holds", holds_json(agent), "sinks", sinks));
 }

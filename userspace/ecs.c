@@ -62,6 +62,12 @@ static void add_sender(struct text *text, const struct flow_event *flow)
 {
 	char name[128];
 
+	char address[ADDRESS_TEXT_SIZE];
+
+	if (flow->ifindex) {
+		add(text, "%s, forwarded", address_text(flow->client_address, address));
+		return;
+	}
 	if (flow->pid == 0) {
 		add(text, "a process not known");
 		return;

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include <cap-ng.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "cgroup.h"
+#include "kernel_forward.h"
 #include "kernel_object.h"
 #include "sock_diag.h"
 #include "socket_release.h"
@@ -88,32 +89,7 @@ static int quiet(enum libbpf_print_level level, const char *format, va_list argu
 	return vfprintf(stderr, format, arguments);
 }
 
-static int take_record(void *context, void *data, size_t size)
-{
-	struct kernel *kernel = context;
-	if (size == sizeof(struct flow_event))
-		kernel->reader->flow(kernel->reader->context, data);
-	else if (size == sizeof(struct handshake_event))
-		kernel->reader->handshake(kernel->reader->context, data);
-	else if (size == sizeof(struct witness_event))
-		kernel->reader->witness(kernel->reader->context, data);
-	else if (size == sizeof(struct certificate_event))
-		kernel->reader->certificate(kernel->reader->context, data);
-	return 0;
-}
-
-/* The positions of consumer and producer, for kernel_ring_fill(); libbpf keeps its own mapping to itself. */
-static void map_positions(struct kernel *kernel)
-{
-	long page = sysconf(_SC_PAGESIZE);
-	int fd = bpf_map__fd(kernel->bpf->maps.events);
-	void *consumer = mmap(NULL, (size_t)page, PROT_READ, MAP_SHARED, fd, 0);
-	void *producer = mmap(NULL, (size_t)page, PROT_READ, MAP_SHARED, fd, page);
-	kernel->consumer_position = consumer == MAP_FAILED ? NULL : consumer;
-	kernel->producer_position = producer == MAP_FAILED ? NULL : producer;
-}
-
-static bool load(struct kernel *kernel, const struct config *config, struct kernel_problem *problem)
+static bool load(struct kernel *kernel, const struct config *config, pid_t agent, struct kernel_problem *problem)
 {
 	libbpf_set_print(quiet);
 	kernel->bpf = smtpward_bpf__open();
@@ -127,7 +103,7 @@ static bool load(struct kernel *kernel, const struct config *config, struct kern
 		explain_load_failure(-error, problem);
 		return false;
 	}
-	kernel->settings.agent_pid = (__u32)getpid();
+	kernel->settings.agent_pid = (__u32)agent;
 	kernel->settings.hold_ns = config->identity.hold_s * 1000000000ULL;
 	kernel->settings.mode = (__u8)config->mode; /* at once: the maps may be those of hooks that are at work */
 	error = kernel_write_ports(kernel, config);
@@ -137,12 +113,6 @@ static bool load(struct kernel *kernel, const struct config *config, struct kern
 		say(problem, EX_OSERR, "the policy cannot be written into the kernel: %s", strerror(-error));
 		return false;
 	}
-	kernel->ring = ring_buffer__new(bpf_map__fd(kernel->bpf->maps.events), take_record, kernel, NULL);
-	if (!kernel->ring) {
-		say(problem, EX_OSERR, "the ring buffer cannot be mapped: %s", strerror(errno));
-		return false;
-	}
-	map_positions(kernel);
 	return true;
 }
 
@@ -209,7 +179,7 @@ static void forget_senders(struct kernel *kernel)
 		;
 }
 
-struct kernel *kernel_open(const struct config *config, struct kernel_problem *problem)
+struct kernel *kernel_open(const struct config *config, pid_t agent, struct kernel_problem *problem)
 {
 	struct kernel *kernel = calloc(1, sizeof(*kernel));
 	if (!kernel)
@@ -221,7 +191,7 @@ struct kernel *kernel_open(const struct config *config, struct kernel_problem *p
 		goto failed;
 	kernel_pins_place(kernel);
 	kernel->diag = sock_diag_new();
-	if (!kernel->diag || !load(kernel, config, problem))
+	if (!kernel->diag || !load(kernel, config, agent, problem))
 		goto failed;
 	kernel_heartbeat(kernel);
 	forget_senders(kernel);
@@ -248,7 +218,6 @@ failed:
 
 void kernel_close(struct kernel *kernel, bool leave)
 {
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	if (!kernel)
 		return;
 	if (!leave && kernel->pin_path[0] && kernel->hooks[HOOKS - 1].attached)
@@ -257,13 +226,8 @@ void kernel_close(struct kernel *kernel, bool leave)
 		if (kernel->links[i] >= 0)
 			close(kernel->links[i]);
 	}
-	if (kernel->consumer_position)
-		munmap((void *)kernel->consumer_position, page);
-	if (kernel->producer_position)
-		munmap((void *)kernel->producer_position, page);
 	kernel_witness_close(kernel);
 	kernel_forward_close(kernel, leave);
-	ring_buffer__free(kernel->ring);
 	smtpward_bpf__destroy(kernel->bpf);
 	sock_diag_free(kernel->diag);
 	cgroup_close(kernel->cgroup);
@@ -274,13 +238,12 @@ void kernel_close(struct kernel *kernel, bool leave)
 
 int kernel_ring_fd(const struct kernel *kernel)
 {
-	return ring_buffer__epoll_fd(kernel->ring);
+	return bpf_map__fd(kernel->bpf->maps.events);
 }
 
-int kernel_read(struct kernel *kernel, const struct kernel_reader *reader)
+uint64_t kernel_ring_size(const struct kernel *kernel)
 {
-	kernel->reader = reader;
-	return ring_buffer__consume(kernel->ring);
+	return bpf_map__max_entries(kernel->bpf->maps.events);
 }
 
 int kernel_destroy_socket(struct kernel *kernel, const struct flow_event *event)
@@ -290,7 +253,11 @@ int kernel_destroy_socket(struct kernel *kernel, const struct flow_event *event)
 
 int kernel_find_socket(struct kernel *kernel, const struct flow_event *event)
 {
-	return sock_diag_find(kernel->diag, event);
+	if (event->ifindex)
+		return kernel_forward_find(kernel, event);
+	int found = sock_diag_find(kernel->diag, event);
+	/* where not every network namespace can be looked into, a flow is over with the process that opened it */
+	return found == -EPERM && event->pid && kill((pid_t)event->pid, 0) < 0 && errno == ESRCH ? -ENOENT : found;
 }
 
 int kernel_set_identity(struct kernel *kernel, uint64_t flow_id, enum identity identity)
@@ -347,15 +314,6 @@ const struct kernel_hook *kernel_hooks(const struct kernel *kernel, unsigned *co
 const char *kernel_cgroup(const struct kernel *kernel)
 {
 	return cgroup_attach_path(kernel->cgroup);
-}
-
-void kernel_ring_fill(const struct kernel *kernel, uint64_t *used, uint64_t *size)
-{
-	*size = bpf_map__max_entries(kernel->bpf->maps.events);
-	*used = 0;
-	if (kernel->consumer_position && kernel->producer_position)
-		*used = __atomic_load_n(kernel->producer_position, __ATOMIC_RELAXED) -
-			__atomic_load_n(kernel->consumer_position, __ATOMIC_RELAXED);
 }
 
 char *kernel_cgroup_path(const struct kernel *kernel, uint64_t cgroup_id)

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "config.h"
 #include "event.h"
@@ -29,25 +30,15 @@ struct kernel_problem {
 /* Whether this process has the capabilities; if not, problem names the first that is missing and what for. */
 bool kernel_allowed(struct kernel_problem *problem);
 
-/* Loads the object, fills its maps from config, attaches it. Returns NULL and fills problem; then nothing is
- * left attached. */
-struct kernel *kernel_open(const struct config *config, struct kernel_problem *problem);
+/* Loads the object, fills its maps from config, attaches it. agent: whose own use of TLS libraries the witness leaves out.
+ * Returns NULL and fills problem; then nothing is left attached. */
+struct kernel *kernel_open(const struct config *config, pid_t agent, struct kernel_problem *problem);
 /* Detaches everything. leave: keep links and maps pinned, so that the kernel goes on without an agent. */
 void kernel_close(struct kernel *kernel, bool leave);
 
-/* What the ring holds. */
-struct kernel_reader {
-	void (*flow)(void *context, const struct flow_event *event);
-	void (*handshake)(void *context, const struct handshake_event *event);
-	void (*witness)(void *context, const struct witness_event *event);
-	void (*certificate)(void *context, const struct certificate_event *event);
-	void *context;
-};
-
-/* Descriptor to poll for reading; kernel_read() then hands every waiting event to reader. Returns how many there
- * were, or a negative errno. */
+/* Descriptor of the ring buffer's map, which event_ring_open() takes a copy of, and its size in bytes. */
 int kernel_ring_fd(const struct kernel *kernel);
-int kernel_read(struct kernel *kernel, const struct kernel_reader *reader);
+uint64_t kernel_ring_size(const struct kernel *kernel);
 
 /* Takes effect at each flow's next command. Return 0 or a negative errno. */
 int kernel_set_mode(struct kernel *kernel, enum policy_mode mode);
@@ -59,7 +50,9 @@ int kernel_set_policy(struct kernel *kernel, const struct config *config, int64_
  * the server an RST. Returns 0, -ENOENT if it is gone already, or another negative errno. */
 int kernel_destroy_socket(struct kernel *kernel, const struct flow_event *event);
 
-/* Whether the flow's socket is still there: 0, -ENOENT if it is gone, or another negative errno. */
+/* Whether the flow's socket is still there: 0, -ENOENT if it is gone, or another negative errno. Of a forwarded flow:
+ * whether it is still followed; -ENOENT if its state made room for another's, -ETIMEDOUT if nothing of it was seen for
+ * long, and now it is let go. */
 int kernel_find_socket(struct kernel *kernel, const struct flow_event *event);
 
 /* The agent's word on a flow's peer, for the egress program. Returns 0, -ENOENT if the flow is over, or another negative
@@ -103,8 +96,6 @@ void kernel_counters(const struct kernel *kernel, uint64_t counters[COUNTER_COUN
 const struct kernel_hook *kernel_hooks(const struct kernel *kernel, unsigned *count);
 /* Path of the cgroup that the hooks are attached to, and below which cgroup_path() looks. */
 const char *kernel_cgroup(const struct kernel *kernel);
-/* Bytes in the ring buffer now, and its size. */
-void kernel_ring_fill(const struct kernel *kernel, uint64_t *used, uint64_t *size);
 /* Path, below the cgroup2 mount, of the cgroup with this id ("/", "/system.slice/postfix.service"); NULL if it
  * is gone. The caller frees it. */
 char *kernel_cgroup_path(const struct kernel *kernel, uint64_t cgroup_id);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cgroup.h"
@@ -27,6 +28,13 @@
 /* Of the interfaces, those without a link layer header need programs of their own. */
 enum link_layer { LINK_ETHERNET, LINK_NONE, LINK_UNKNOWN };
 
+struct interface {
+	unsigned ifindex;
+	char name[RTNETLINK_NAME_SIZE];
+	char error[96]; /* why it is not watched; "" if it is */
+	struct tc_attachment attachment;
+};
+
 struct kernel_forward {
 	struct forward_bpf *bpf;
 	char **patterns; /* the configuration's */
@@ -34,10 +42,9 @@ struct kernel_forward {
 	uint64_t owner; /* of filters: the attach point's cgroup id */
 	int monitor;    /* rtnetlink */
 	bool pinned;
-	unsigned unwatched;
+	bool too_many; /* the one behind the last could not be watched */
 	unsigned count;
-	struct kernel_interface interfaces[INTERFACES_MAX];
-	struct tc_attachment attachments[INTERFACES_MAX];
+	struct interface interfaces[INTERFACES_MAX + 1]; /* the last one stands for those beyond */
 	void *value; /* room for an entry of the map of flows */
 };
 
@@ -51,12 +58,11 @@ static const char *link_pin(const struct kernel *kernel, unsigned ifindex, unsig
 	return path;
 }
 
-static void pin_links(const struct kernel *kernel, unsigned index)
+static void pin_links(const struct kernel *kernel, const struct interface *interface)
 {
-	const struct kernel_forward *forward = kernel->forward;
 	char path[256];
-	for (unsigned way = 0; way < 2 && forward->attachments[index].kind == TC_TCX; way++)
-		bpf_obj_pin(forward->attachments[index].links[way], link_pin(kernel, forward->interfaces[index].ifindex, way, path));
+	for (unsigned way = 0; way < 2 && interface->attachment.kind == TC_TCX; way++)
+		bpf_obj_pin(interface->attachment.links[way], link_pin(kernel, interface->ifindex, way, path));
 }
 
 static void unpin_links(const struct kernel *kernel, unsigned ifindex)
@@ -112,7 +118,7 @@ int kernel_forward_pin(struct kernel *kernel)
 			return -errno;
 	}
 	for (unsigned i = 0; i < forward->count; i++)
-		pin_links(kernel, i);
+		pin_links(kernel, &forward->interfaces[i]);
 	forward->pinned = true;
 	return 0;
 }
@@ -148,7 +154,7 @@ static enum link_layer link_layer(unsigned short type)
 	return LINK_UNKNOWN;
 }
 
-static struct kernel_interface *find(struct kernel_forward *forward, unsigned ifindex)
+static struct interface *find(struct kernel_forward *forward, unsigned ifindex)
 {
 	for (unsigned i = 0; i < forward->count; i++) {
 		if (forward->interfaces[i].ifindex == ifindex)
@@ -157,12 +163,9 @@ static struct kernel_interface *find(struct kernel_forward *forward, unsigned if
 	return NULL;
 }
 
-static void attach(struct kernel *kernel, unsigned index, unsigned short type)
+static void attach(struct kernel *kernel, struct interface *interface, unsigned short type)
 {
-	static const char *const kinds[] = { [TC_TCX] = "tcx", [TC_CLSACT] = "clsact" };
 	struct kernel_forward *forward = kernel->forward;
-	struct kernel_interface *interface = &forward->interfaces[index];
-	struct tc_attachment *attachment = &forward->attachments[index];
 	enum link_layer layer = link_layer(type);
 	bool ethernet = layer == LINK_ETHERNET;
 	const int programs[2] = {
@@ -175,38 +178,32 @@ static void attach(struct kernel *kernel, unsigned index, unsigned short type)
 		return;
 	}
 	for (unsigned way = 0; way < 2; way++)
-		attachment->links[way] = bpf_obj_get(link_pin(kernel, interface->ifindex, way, path));
-	int error = tc_attach(interface->ifindex, programs, forward->owner, TC_NONE, attachment);
-	if (error) {
+		interface->attachment.links[way] = bpf_obj_get(link_pin(kernel, interface->ifindex, way, path));
+	int error = tc_attach(interface->ifindex, programs, forward->owner, TC_NONE, &interface->attachment);
+	if (error)
 		snprintf(interface->error, sizeof(interface->error), "%s", strerror(-error));
-		return;
-	}
-	interface->attached = kinds[attachment->kind];
-	if (forward->pinned) {
+	if (!error && forward->pinned) {
 		unpin_links(kernel, interface->ifindex); /* of an interface that had the number before */
-		pin_links(kernel, index);
+		pin_links(kernel, interface);
 	}
 }
 
-static void let_go(struct kernel *kernel, struct kernel_interface *interface, bool gone)
+static void let_go(struct kernel *kernel, struct interface *interface, bool gone)
 {
 	struct kernel_forward *forward = kernel->forward;
-	unsigned index = (unsigned)(interface - forward->interfaces), last = forward->count - 1;
 	unpin_links(kernel, interface->ifindex);
 	if (gone)
-		tc_release(&forward->attachments[index]); /* its filters went with it */
+		tc_release(&interface->attachment); /* its filters went with it */
 	else
-		tc_detach(interface->ifindex, &forward->attachments[index]);
-	forward->interfaces[index] = forward->interfaces[last];
-	forward->attachments[index] = forward->attachments[last];
-	forward->count = last;
+		tc_detach(interface->ifindex, &interface->attachment);
+	*interface = forward->interfaces[--forward->count];
 }
 
 static void see_link(void *context, const struct rtnetlink_link *link)
 {
 	struct kernel *kernel = context;
 	struct kernel_forward *forward = kernel->forward;
-	struct kernel_interface *known = find(forward, link->ifindex);
+	struct interface *known = find(forward, link->ifindex);
 	bool wanted = !link->gone && is_wanted(forward, link->name); /* it may have another name now */
 	if (known && wanted) {
 		snprintf(known->name, sizeof(known->name), "%s", link->name);
@@ -216,15 +213,16 @@ static void see_link(void *context, const struct rtnetlink_link *link)
 		let_go(kernel, known, link->gone);
 	if (!wanted)
 		return;
+	struct interface *interface = &forward->interfaces[forward->count];
+	*interface = (struct interface){ .ifindex = link->ifindex, .attachment.links = { -1, -1 } };
+	snprintf(interface->name, sizeof(interface->name), "%s", link->name);
 	if (forward->count == INTERFACES_MAX) {
-		forward->unwatched++;
+		snprintf(interface->error, sizeof(interface->error), "%u interfaces are watched already", INTERFACES_MAX);
+		forward->too_many = true;
 		return;
 	}
-	unsigned index = forward->count++;
-	forward->interfaces[index] = (struct kernel_interface){ .ifindex = link->ifindex };
-	forward->attachments[index] = (struct tc_attachment){ .links = { -1, -1 } };
-	snprintf(forward->interfaces[index].name, sizeof(forward->interfaces[index].name), "%s", link->name);
-	attach(kernel, index, link->type);
+	forward->count++;
+	attach(kernel, interface, link->type);
 }
 
 /* Marks the interfaces that are there. */
@@ -341,9 +339,9 @@ void kernel_forward_close(struct kernel *kernel, bool leave)
 		return;
 	for (unsigned i = 0; i < forward->count; i++) {
 		if (leave)
-			tc_release(&forward->attachments[i]);
+			tc_release(&forward->interfaces[i].attachment);
 		else
-			tc_detach(forward->interfaces[i].ifindex, &forward->attachments[i]);
+			tc_detach(forward->interfaces[i].ifindex, &forward->interfaces[i].attachment);
 	}
 	if (forward->monitor >= 0)
 		close(forward->monitor);
@@ -367,15 +365,23 @@ int kernel_forward_remove_all(void)
 
 /* ---- at work ---------------------------------------------------------------------------------------------- */
 
-const struct kernel_interface *kernel_forward_interfaces(const struct kernel *kernel, unsigned *count)
+bool kernel_forward_hook(const struct kernel *kernel, unsigned index, struct kernel_hook *hook, char name[KERNEL_FORWARD_NAME_SIZE])
 {
-	*count = kernel->forward ? kernel->forward->count : 0;
-	return kernel->forward ? kernel->forward->interfaces : NULL;
+	static const char *const kinds[] = { [TC_NONE] = "tc", [TC_TCX] = "tcx", [TC_CLSACT] = "clsact" };
+	const struct kernel_forward *forward = kernel->forward;
+	if (!forward || index >= forward->count + forward->too_many)
+		return false;
+	const struct interface *interface = &forward->interfaces[index];
+	snprintf(name, KERNEL_FORWARD_NAME_SIZE, "%s/%s", kinds[interface->attachment.kind], interface->name);
+	*hook = (struct kernel_hook){ .name = name, .attached = interface->attachment.kind != TC_NONE };
+	snprintf(hook->error, sizeof(hook->error), "%s", interface->error);
+	return true;
 }
 
-unsigned kernel_forward_unwatched(const struct kernel *kernel)
+const char *kernel_forward_name(const struct kernel *kernel, uint64_t ifindex)
 {
-	return kernel->forward ? kernel->forward->unwatched : 0;
+	const struct interface *interface = kernel->forward ? find(kernel->forward, (unsigned)ifindex) : NULL;
+	return interface ? interface->name : NULL;
 }
 
 int kernel_forward_fd(const struct kernel *kernel)
@@ -389,7 +395,14 @@ void kernel_forward_read(struct kernel *kernel)
 		look_again(kernel);
 }
 
-int kernel_forward_find(struct kernel *kernel, const struct flow_event *event, uint64_t now)
+static uint64_t monotonic_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
+}
+
+int kernel_forward_find(struct kernel *kernel, const struct flow_event *event)
 {
 	struct forward_key key = { .client_port = event->client_port, .server_port = event->server_port };
 	if (!kernel->forward)
@@ -402,7 +415,7 @@ int kernel_forward_find(struct kernel *kernel, const struct flow_event *event, u
 		return -errno;
 	if (head->flow_id != event->flow_id)
 		return -ENOENT;
-	if (now < head->seen_ns + FORWARD_IDLE_NS)
+	if (monotonic_ns() < head->seen_ns + FORWARD_IDLE_NS)
 		return 0;
 	return bpf_map_delete_elem(map, &key) ? -errno : -ETIMEDOUT;
 }

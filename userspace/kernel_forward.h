@@ -7,30 +7,21 @@
 #include <stdint.h>
 
 #include "event.h"
+#include "kernel.h"
 
-struct kernel;
+#define KERNEL_FORWARD_NAME_SIZE 40 /* "clsact/" and an interface's name */
 
-struct kernel_interface {
-	unsigned ifindex;
-	char name[16];
-	const char *attached; /* "tcx", "clsact"; NULL: not at all */
-	char error[96];       /* why not; "" if attached */
-};
-
-/* Interfaces that are watched or should be, and in *count how many; NULL: the configuration names none. */
-const struct kernel_interface *kernel_forward_interfaces(const struct kernel *kernel, unsigned *count);
-/* Matching interfaces beyond what can be watched. */
-unsigned kernel_forward_unwatched(const struct kernel *kernel);
+/* An interface that is watched, or should be, as a hook; index counts from 0. False: there are no more. */
+bool kernel_forward_hook(const struct kernel *kernel, unsigned index, struct kernel_hook *hook, char name[KERNEL_FORWARD_NAME_SIZE]);
+/* Name of the interface of that number, if it is watched; else NULL. */
+const char *kernel_forward_name(const struct kernel *kernel, uint64_t ifindex);
 
 /* Descriptor to poll for reading, then kernel_forward_read(): interfaces come and go. -1: none is to be watched. */
 int kernel_forward_fd(const struct kernel *kernel);
 void kernel_forward_read(struct kernel *kernel);
 
-/*
- * Whether a forwarded flow is still followed: 0; -ENOENT if its state had to make room for another's; -ETIMEDOUT if
- * nothing of it was seen for FORWARD_IDLE_NS, and now it is let go; or another negative errno. now: CLOCK_MONOTONIC.
- */
-int kernel_forward_find(struct kernel *kernel, const struct flow_event *event, uint64_t now);
+/* kernel_find_socket() for a forwarded flow. */
+int kernel_forward_find(struct kernel *kernel, const struct flow_event *event);
 
 #define FORWARD_IDLE_NS (1200ULL * 1000000000ULL) /* the longest time limit of SMTP is ten minutes (RFC 5321 section 4.5.3.2.6) */
 

@@ -23,7 +23,6 @@ struct kernel_forward;
 
 struct kernel {
 	struct smtpward_bpf *bpf;
-	struct ring_buffer *ring;
 	struct cgroup *cgroup;
 	struct sock_diag *diag;
 	struct kernel_witness *witness; /* NULL: switched off */
@@ -33,8 +32,6 @@ struct kernel {
 	struct settings settings;
 	char pin_path[128];
 	bool pinned; /* the pins below pin_path are ours */
-	const unsigned long *consumer_position, *producer_position; /* pages of the ring */
-	const struct kernel_reader *reader; /* during kernel_read() */
 };
 
 /* kernel_policy.c: write the port map; write settings. Return 0 or a negative errno. */
@@ -46,7 +43,7 @@ void kernel_witness_open(struct kernel *kernel, const struct config *config);
 void kernel_witness_close(struct kernel *kernel);
 
 /* kernel_forward.c. Open loads the TC programs and puts them on the interfaces; an interface that cannot be had is told by
- * kernel_forward_interfaces(). Pin: so that they go on without an agent; below pin_path, which is emptied elsewhere. They
+ * kernel_forward_hook(). Pin: so that they go on without an agent; below pin_path, which is emptied elsewhere. They
  * return 0 or a negative errno. Close: as kernel_close(). */
 int kernel_forward_open(struct kernel *kernel, const struct config *config);
 void kernel_forward_close(struct kernel *kernel, bool leave);

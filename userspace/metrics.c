@@ -7,7 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "event_ring.h"
 #include "metrics_http.h"
+#include "monitor.h"
 #include "session.h"
 
 struct metrics {
@@ -30,11 +32,11 @@ static uint64_t resident_bytes(void)
 
 static void collect_witness(const struct agent *agent, struct metrics_view *view)
 {
-	const struct kernel_witness_state *state = kernel_witness_state(agent->kernel);
+	const struct kernel_witness_state *state = monitor_witness_state(agent->monitor);
 	unsigned position = 0;
 
 	view->witness_active = state && state->active;
-	while (kernel_witness_library(agent->kernel, &position))
+	while (monitor_witness_library(agent->monitor, &position))
 		view->witness_libraries++;
 	view->held = agent->held;
 	view->verdict_time = agent->verdict_time;
@@ -44,14 +46,14 @@ static void collect(const struct agent *agent, struct metrics_view *view)
 {
 	memset(view, 0, sizeof(*view));
 	view->version = SMTPWARD_VERSION;
-	view->mode = kernel_mode(agent->kernel);
+	view->mode = monitor_mode(agent->monitor);
 	view->started = agent->started;
-	view->hooks = kernel_hooks(agent->kernel, &view->hook_count);
+	view->hooks = monitor_hooks(agent->monitor, &view->hook_count);
 	view->counts = agent->counts;
 	collect_witness(agent, view);
 	alerts_counts(agent->alerts, &view->alerts);
-	kernel_counters(agent->kernel, view->kernel);
-	kernel_ring_fill(agent->kernel, &view->ring_used, &view->ring_size);
+	monitor_counters(agent->monitor, view->kernel);
+	event_ring_fill(agent->ring, &view->ring_used, &view->ring_size);
 	view->sessions_open = sessions_open_count(agent->sessions);
 	view->sessions_evicted = sessions_evicted(agent->sessions);
 	view->sink_count = sinks_stats(agent->sinks, view->sinks);

@@ -25,6 +25,7 @@ struct session {
 	uint64_t linked_id;    /* the session that tls-fallback refers to; 0: none */
 	uint32_t findings_told; /* FINDING_MASK: an alert was raised already */
 	uint32_t events_missed; /* holes in the events' sequence */
+	char interface[16];     /* that a forwarded flow was first seen on; "" if it is none, or its name is not known */
 	char *cgroup;           /* path below the cgroup root; NULL: not known. Owned */
 	struct handshake *handshake; /* being read; NULL before TLS and once it is over. Owned */
 	uint32_t handshake_read[2];  /* bytes of it, by direction */

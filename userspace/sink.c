@@ -16,10 +16,12 @@ struct sinks {
 };
 
 static bool add_sink(struct sinks *sinks, const struct sink_backend *backend, const char *path, const char *prefix,
-		     int facility, char *error, size_t error_size)
+		     int facility, const struct sink_file_opener *opener, char *error, size_t error_size)
 {
 	char reason[64];
 	struct sink *sink = sink_new(backend, path, prefix, facility);
+	if (sink && opener)
+		sink_set_opener(sink, opener);
 	int failure = sink ? sink_start(sink) : -ENOMEM;
 
 	if (failure) {
@@ -63,7 +65,7 @@ void sinks_choose(const struct config *config, const struct sink_surroundings *f
 		*syslog = false;
 }
 
-struct sinks *sinks_open(const struct config *config, char *error, size_t error_size)
+struct sinks *sinks_open(const struct config *config, const struct sink_file_opener *opener, char *error, size_t error_size)
 {
 	struct sinks *sinks = calloc(1, sizeof(*sinks));
 	int facility = config->syslog.facility;
@@ -76,11 +78,11 @@ struct sinks *sinks_open(const struct config *config, char *error, size_t error_
 	const struct sink_surroundings found = look_around(config);
 	sinks_choose(config, &found, &syslog, &journal);
 	if (syslog)
-		ok = add_sink(sinks, &sink_syslog, config->syslog.socket, config->syslog.prefix, facility, error, error_size);
+		ok = add_sink(sinks, &sink_syslog, config->syslog.socket, config->syslog.prefix, facility, NULL, error, error_size);
 	if (ok && config->file.path)
-		ok = add_sink(sinks, &sink_file, config->file.path, "", 0, error, error_size);
+		ok = add_sink(sinks, &sink_file, config->file.path, "", 0, opener, error, error_size);
 	if (ok && journal)
-		ok = add_sink(sinks, &sink_journal, JOURNAL_SOCKET, "", facility, error, error_size);
+		ok = add_sink(sinks, &sink_journal, JOURNAL_SOCKET, "", facility, NULL, error, error_size);
 	if (ok)
 		return sinks;
 	sinks_close(sinks);

@@ -33,12 +33,19 @@ struct sink_stats {
 	char last_error[128]; /* of the last failure; "" if there was none, or all is well since */
 };
 
+/* How the file is opened where this process may not do it: a descriptor or a negative errno. Called by the sink's thread. */
+struct sink_file_opener {
+	int (*open)(void *context);
+	void *context;
+};
+
 /*
  * Opens the sinks that config names and starts their threads; call it after the last fork(). A sink that does not
  * answer is no error: it is tried again. Returns NULL if one can never work (a path too long, a file that may not be
  * opened), with the reason in error.
+ * opener NULL: the file is opened by its path.
  */
-struct sinks *sinks_open(const struct config *config, char *error, size_t error_size);
+struct sinks *sinks_open(const struct config *config, const struct sink_file_opener *opener, char *error, size_t error_size);
 
 /* Queues one event for every sink: sentence for people, json (one line) for programs; both are copied. */
 void sinks_write(struct sinks *sinks, enum severity severity, const char *sentence, const char *json);

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "finding.h"
+#include "sink.h"
 
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
 /* What a syslog daemon behind the journal listens on (ForwardToSyslog=). */
@@ -19,6 +20,7 @@ struct sink_target {
 	char *path;
 	char *prefix; /* syslog: in front of the JSON */
 	int facility; /* LOG_MAIL ... */
+	struct sink_file_opener opener; /* the file's; open NULL: by its path */
 };
 
 struct sink_message {
@@ -49,6 +51,8 @@ struct sink_backend {
 
 extern const struct sink_backend sink_syslog, sink_file, sink_journal;
 
+/* Opens the file at path for appending, or makes it. Returns the descriptor or a negative errno. */
+int sink_file_create(const char *path);
 /* Connects to the local socket at path, without blocking. Returns the descriptor or a negative errno. */
 int sink_connect(const char *path, int type);
 /* Sends to a socket. The write() of the backends that have one. */

@@ -9,12 +9,12 @@
 
 #include "sink_backend.h"
 
-static int file_open(const struct sink_target *target, struct sink_connection *connection)
+int sink_file_create(const char *path)
 {
 	struct stat status;
 	/* O_NONBLOCK: a FIFO without a reader is an error (ENXIO), not a wait. O_NOFOLLOW: whoever may write to the
 	 * directory must not lead root's output elsewhere. */
-	int fd = open(target->path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0640);
+	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0640);
 
 	if (fd < 0)
 		return -errno;
@@ -22,6 +22,15 @@ static int file_open(const struct sink_target *target, struct sink_connection *c
 		close(fd);
 		return -EINVAL;
 	}
+	return fd;
+}
+
+static int file_open(const struct sink_target *target, struct sink_connection *connection)
+{
+	int fd = target->opener.open ? target->opener.open(target->opener.context) : sink_file_create(target->path);
+
+	if (fd < 0)
+		return fd;
 	connection->fd = fd;
 	connection->stream = true;
 	return 0;

@@ -232,6 +232,9 @@ static bool step(struct sink *sink)
 static void *run(void *argument)
 {
 	struct sink *sink = argument;
+	char name[16];
+	snprintf(name, sizeof(name), "sink-%s", sink->backend->name);
+	pthread_setname_np(pthread_self(), name); /* by the thread itself: another's name is a file in /proc */
 	while (step(sink))
 		;
 	return NULL;
@@ -273,6 +276,11 @@ struct sink *sink_new(const struct sink_backend *backend, const char *path, cons
 	return sink;
 }
 
+void sink_set_opener(struct sink *sink, const struct sink_file_opener *opener)
+{
+	sink->target.opener = *opener;
+}
+
 /* Whether a first failure to open is one that only the administrator can mend. */
 static bool is_permanent(const struct sink *sink, int error)
 {
@@ -296,12 +304,7 @@ int sink_start(struct sink *sink)
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	int error = pthread_create(&sink->thread, NULL, run, sink);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (error)
-		return -error;
-	char name[16];
-	snprintf(name, sizeof(name), "sink-%s", sink->backend->name);
-	pthread_setname_np(sink->thread, name);
-	return 0;
+	return -error;
 }
 
 /* One line: what would begin another is a space. In JSON a control byte can only be white space anyway. */

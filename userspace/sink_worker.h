@@ -10,6 +10,8 @@ struct sink;
 
 /* Makes a sink; path and prefix are copied. Returns NULL without memory or descriptors. */
 struct sink *sink_new(const struct sink_backend *backend, const char *path, const char *prefix, int facility);
+/* Before sink_start(): see sink.h. */
+void sink_set_opener(struct sink *sink, const struct sink_file_opener *opener);
 /* Only for a sink that was not started; NULL is no error. */
 void sink_free(struct sink *sink);
 

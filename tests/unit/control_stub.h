@@ -24,8 +24,10 @@
 #include "alert.h"
 #include "config.h"
 #include "control.h"
+#include "control_socket.h"
 #include "ecs.h"
-#include "kernel.h"
+#include "event_ring.h"
+#include "monitor.h"
 #include "session.h"
 #include "sink.h"
 
@@ -43,48 +45,54 @@ static struct {
 	unsigned session_count;
 } stub;
 
-void kernel_counters(const struct kernel *kernel, uint64_t counters[COUNTER_COUNT])
+void monitor_counters(struct monitor *monitor, uint64_t counters[COUNTER_COUNT])
 {
-	(void)kernel;
+	(void)monitor;
 	memcpy(counters, stub.counters, sizeof(stub.counters));
 }
 
-const struct kernel_hook *kernel_hooks(const struct kernel *kernel, unsigned *count)
+const struct kernel_hook *monitor_hooks(struct monitor *monitor, unsigned *count)
 {
-	(void)kernel;
+	(void)monitor;
 	*count = 2;
 	return stub.hooks;
 }
 
-const struct kernel_witness_state *kernel_witness_state(const struct kernel *kernel)
+const struct kernel_witness_state *monitor_witness_state(struct monitor *monitor)
 {
-	(void)kernel;
+	(void)monitor;
 	return stub.witness;
 }
 
-const struct kernel_library *kernel_witness_library(const struct kernel *kernel, unsigned *position)
+const struct kernel_library *monitor_witness_library(struct monitor *monitor, unsigned *position)
 {
 	static const struct kernel_library library = { .path = "/usr/lib/libssl.so.3", .readable = true };
-	(void)kernel;
+	(void)monitor;
 	return stub.witness && (*position)++ == 0 ? &library : NULL;
 }
 
-const char *kernel_cgroup(const struct kernel *kernel)
+const char *monitor_cgroup(const struct monitor *monitor)
 {
-	(void)kernel;
+	(void)monitor;
 	return "/sys/fs/cgroup";
 }
 
-void kernel_ring_fill(const struct kernel *kernel, uint64_t *used, uint64_t *size)
+void event_ring_fill(const struct event_ring *ring, uint64_t *used, uint64_t *size)
 {
-	(void)kernel;
+	(void)ring;
 	*used = 0;
 	*size = 1 << 20;
 }
 
-enum policy_mode kernel_mode(const struct kernel *kernel)
+uint64_t monitor_errands_lost(const struct monitor *monitor)
 {
-	(void)kernel;
+	(void)monitor;
+	return 0;
+}
+
+enum policy_mode monitor_mode(const struct monitor *monitor)
+{
+	(void)monitor;
 	return stub.mode;
 }
 
@@ -303,10 +311,28 @@ static inline void assert_closed(struct fixture *fixture, struct client *client)
 	assert_true(turns < 100000);
 }
 
+static struct control_socket own_socket;
+
+static inline struct control *open_control(struct agent *agent, char *error, unsigned error_size)
+{
+	struct control_socket opened;
+	int fd = control_socket_open(&opened, agent->config->control_socket, error, error_size);
+	if (fd < 0)
+		return NULL;
+	own_socket = opened;
+	return control_start(agent, fd, error, error_size);
+}
+
+static inline void close_control(struct control *control)
+{
+	control_stop(control);
+	control_socket_remove(&own_socket);
+}
+
 static inline void start_control(struct fixture *fixture)
 {
 	char error[256] = "";
-	fixture->agent.control = control_start(&fixture->agent, error, sizeof(error));
+	fixture->agent.control = open_control(&fixture->agent, error, sizeof(error));
 	assert_string_equal(error, "");
 	assert_non_null(fixture->agent.control);
 }
@@ -386,7 +412,7 @@ static inline int tear_down(void **state)
 {
 	struct fixture *fixture = *state;
 	close_client(&fixture->client);
-	control_stop(fixture->agent.control);
+	close_control(fixture->agent.control);
 	event_base_free(fixture->agent.base);
 	forget_sessions();
 	unlink(fixture->path);

@@ -505,7 +505,7 @@ static void a_second_instance_is_refused_by_pid(void **state)
 {
 	struct fixture *fixture = *state;
 	char error[256], expected[64];
-	assert_null(control_start(&fixture->agent, error, sizeof(error)));
+	assert_null(open_control(&fixture->agent, error, sizeof(error)));
 	snprintf(expected, sizeof(expected), "already running as pid %d", getpid());
 	assert_non_null(strstr(error, expected));
 	assert_alive(fixture);
@@ -515,7 +515,7 @@ static void a_stale_socket_is_replaced(void **state)
 {
 	struct fixture *fixture = *state;
 	close_client(&fixture->client);
-	control_stop(fixture->agent.control);
+	close_control(fixture->agent.control);
 	assert_int_equal(access(fixture->path, F_OK), -1);
 	leave_stale_socket(fixture->path);
 	start_control(fixture);
@@ -529,10 +529,10 @@ static void what_is_no_socket_is_left_alone(void **state)
 	char error[256], target[300];
 	struct stat file;
 	close_client(&fixture->client);
-	control_stop(fixture->agent.control);
+	close_control(fixture->agent.control);
 	fixture->agent.control = NULL;
 	close(creat(fixture->path, 0600));
-	assert_null(control_start(&fixture->agent, error, sizeof(error)));
+	assert_null(open_control(&fixture->agent, error, sizeof(error)));
 	assert_non_null(strstr(error, "not a socket"));
 	assert_int_equal(lstat(fixture->path, &file), 0);
 	assert_true(S_ISREG(file.st_mode));
@@ -540,7 +540,7 @@ static void what_is_no_socket_is_left_alone(void **state)
 	snprintf(target, sizeof(target), "%s.target", fixture->path);
 	leave_stale_socket(target);
 	assert_int_equal(symlink(target, fixture->path), 0);
-	assert_null(control_start(&fixture->agent, error, sizeof(error)));
+	assert_null(open_control(&fixture->agent, error, sizeof(error)));
 	assert_int_equal(lstat(fixture->path, &file), 0);
 	assert_true(S_ISLNK(file.st_mode));
 	assert_int_equal(access(target, F_OK), 0);
@@ -555,7 +555,7 @@ static void another_ones_socket_is_not_removed(void **state)
 	close_client(&fixture->client);
 	unlink(fixture->path);
 	leave_stale_socket(fixture->path);
-	control_stop(fixture->agent.control);
+	close_control(fixture->agent.control);
 	assert_int_equal(access(fixture->path, F_OK), 0);
 	start_control(fixture);
 }
@@ -571,7 +571,7 @@ static void an_unusable_path_is_said(void **state)
 	agent.config = &config;
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
 		config.control_socket = paths[i];
-		assert_null(control_start(&agent, error, sizeof(error)));
+		assert_null(open_control(&agent, error, sizeof(error)));
 		assert_non_null(strstr(error, paths[i]));
 		assert_null(strchr(error, '\n'));
 	}

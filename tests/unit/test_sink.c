@@ -55,7 +55,7 @@ static int teardown(void **state)
 static struct sinks *open_sinks(void)
 {
 	char error[256] = "";
-	struct sinks *sinks = sinks_open(&config, error, sizeof(error));
+	struct sinks *sinks = sinks_open(&config, NULL, error, sizeof(error));
 	if (!sinks)
 		fail_msg("%s", error);
 	return sinks;
@@ -171,7 +171,7 @@ static void assert_refused(int reason)
 {
 	char error[256] = "", expected[256];
 	config.file.path = path;
-	assert_null(sinks_open(&config, error, sizeof(error)));
+	assert_null(sinks_open(&config, NULL, error, sizeof(error)));
 	snprintf(expected, sizeof(expected), "file: cannot write to %s: %s", path, strerror(reason));
 	assert_string_equal(error, expected);
 }
@@ -195,7 +195,7 @@ static void a_socket_path_too_long_is_an_error(void **state)
 	name[sizeof(name) - 1] = '\0';
 	config.syslog.socket = name;
 	config.syslog.enabled = true;
-	assert_null(sinks_open(&config, error, sizeof(error)));
+	assert_null(sinks_open(&config, NULL, error, sizeof(error)));
 	assert_non_null(strstr(error, strerror(ENAMETOOLONG)));
 }
 

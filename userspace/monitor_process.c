@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "agent_process.h"
+#include "control_socket.h"
+#include "kernel_forward.h"
+#include "monitor_process.h"
+#include "monitor_server.h"
+#include "notify.h"
+
+struct supervisor {
+	const struct monitor_process *process;
+	struct monitor_server server;
+	struct control_socket control;
+	int signals; /* signalfd */
+	int orders;  /* to the agent */
+	bool told_ready;
+	int status; /* of the agent, as waitpid() tells */
+};
+
+static int complain(const char *what, int error)
+{
+	fprintf(stderr, "smtpwardd: %s%s%s\n", what, error ? ": " : "", error ? strerror(error) : "");
+	return EX_OSERR;
+}
+
+static void tell_ready(struct supervisor *supervisor, int code)
+{
+	const struct monitor_process *process = supervisor->process;
+	if (!supervisor->told_ready && process->ready)
+		process->ready(process->context, code);
+	supervisor->told_ready = true;
+}
+
+static void started(void *context)
+{
+	notify_ready("running");
+	tell_ready(context, EX_OK);
+}
+
+/* ---- the processes ---------------------------------------------------------------------------------------- */
+
+struct pairs {
+	int lanes[LANE_COUNT][2]; /* the monitor's end, the agent's */
+	int orders[2];
+};
+
+static bool make_pairs(struct pairs *pairs)
+{
+	memset(pairs, -1, sizeof(*pairs));
+	for (unsigned i = 0; i < LANE_COUNT; i++) {
+		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pairs->lanes[i]))
+			return false;
+	}
+	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pairs->orders) == 0;
+}
+
+static void close_side(const struct pairs *pairs, unsigned side)
+{
+	for (unsigned i = 0; i < LANE_COUNT; i++)
+		close(pairs->lanes[i][side]);
+	close(pairs->orders[side]);
+}
+
+/* In the child. Its copy of config is its own. */
+static int run_agent(const struct supervisor *supervisor, const struct pairs *pairs, int listening, const sigset_t *mask)
+{
+	struct agent_process agent = { .config = supervisor->process->config,
+				       .config_path = supervisor->process->config_path,
+				       .foreground = supervisor->process->foreground,
+				       .listening = listening,
+				       .monitor_pid = getppid(),
+				       .orders = pairs->orders[1] };
+	close(supervisor->signals);
+	close_side(pairs, 0);
+	for (unsigned i = 0; i < LANE_COUNT; i++)
+		agent.lanes[i] = pairs->lanes[i][1];
+	signal(SIGHUP, SIG_IGN); /* the monitor hands it on */
+	sigprocmask(SIG_SETMASK, mask, NULL);
+	return agent_process_run(&agent);
+}
+
+/* Makes the agent. Returns an exit code. */
+static int fork_agent(struct supervisor *supervisor, int listening, const sigset_t *mask)
+{
+	struct pairs pairs;
+	if (!make_pairs(&pairs))
+		return complain("no connection to the agent", errno);
+	pid_t child = fork();
+	if (child < 0)
+		return complain("the agent's process cannot be made", errno);
+	if (child == 0)
+		_exit(run_agent(supervisor, &pairs, listening, mask));
+	close_side(&pairs, 1);
+	close(listening);
+	supervisor->server.agent = child;
+	supervisor->orders = pairs.orders[0];
+	for (unsigned i = 0; i < LANE_COUNT; i++)
+		supervisor->server.lanes[i] = pairs.lanes[i][0];
+	return EX_OK;
+}
+
+/* ---- the loop --------------------------------------------------------------------------------------------- */
+
+static void order(struct supervisor *supervisor, enum monitor_order order)
+{
+	char byte = (char)order;
+	if (send(supervisor->orders, &byte, 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && order == ORDER_RELOAD)
+		notify_ready("running"); /* the agent has many to do already, or is gone */
+}
+
+/* Returns false once the agent is gone. */
+static bool take_signal(struct supervisor *supervisor)
+{
+	struct signalfd_siginfo info;
+	if (read(supervisor->signals, &info, sizeof(info)) != sizeof(info))
+		return true;
+	switch (info.ssi_signo) {
+	case SIGHUP:
+		notify_reloading();
+		order(supervisor, ORDER_RELOAD);
+		return true;
+	case SIGCHLD:
+		return waitpid(supervisor->server.agent, &supervisor->status, WNOHANG) != supervisor->server.agent;
+	default:
+		order(supervisor, ORDER_STOP);
+		return true;
+	}
+}
+
+/* Serves until the agent is gone. */
+static void serve(struct supervisor *supervisor)
+{
+	struct pollfd polled[] = { { .fd = supervisor->signals, .events = POLLIN },
+				   { .fd = supervisor->server.lanes[LANE_QUICK], .events = POLLIN },
+				   { .fd = -1, .events = POLLIN } };
+	for (;;) {
+		polled[2].fd = supervisor->server.kernel ? kernel_forward_fd(supervisor->server.kernel) : -1;
+		if (poll(polled, 3, -1) < 0 && errno != EINTR)
+			return;
+		if (polled[2].fd >= 0 && polled[2].revents)
+			kernel_forward_read(supervisor->server.kernel);
+		if (polled[1].revents && !monitor_serve(&supervisor->server, LANE_QUICK, MSG_DONTWAIT)) {
+			/* the agent's end is near, or it talks nonsense: it is not listened to any more */
+			shutdown(polled[1].fd, SHUT_RDWR);
+			shutdown(supervisor->orders, SHUT_RDWR);
+			polled[1].fd = -1;
+		}
+		if (polled[0].revents && !take_signal(supervisor))
+			return;
+	}
+}
+
+/* What the agent's end means. Returns an exit code. */
+static int judge_end(struct supervisor *supervisor)
+{
+	char text[96];
+	if (WIFSIGNALED(supervisor->status))
+		snprintf(text, sizeof(text), "the agent was ended by signal %d (%s)%s", WTERMSIG(supervisor->status),
+			 strsignal(WTERMSIG(supervisor->status)),
+			 WTERMSIG(supervisor->status) == SIGSYS ? ": a system call that it may not make" : "");
+	else if (!supervisor->told_ready || supervisor->server.stopped)
+		return WEXITSTATUS(supervisor->status); /* it has said why itself */
+	else
+		snprintf(text, sizeof(text), "the agent ended with %d", WEXITSTATUS(supervisor->status));
+	complain(text, 0);
+	return EX_SOFTWARE;
+}
+
+static int supervise(struct supervisor *supervisor)
+{
+	int result;
+	if (monitor_lane_start(&supervisor->server, LANE_SINK))
+		return complain("no thread", 0);
+	serve(supervisor);
+	result = judge_end(supervisor);
+	if (supervisor->server.kernel)
+		monitor_detach(&supervisor->server, supervisor->told_ready && kernel_mode(supervisor->server.kernel) == MODE_BLOCK);
+	return result;
+}
+
+static int run(struct supervisor *supervisor)
+{
+	const struct rlimit no_limit = { RLIM_INFINITY, RLIM_INFINITY };
+	const struct config *config = supervisor->process->config;
+	char error[512];
+	sigset_t handled, before;
+
+	setrlimit(RLIMIT_MEMLOCK, &no_limit); /* Linux 5.10 counts BPF maps against it */
+	sigemptyset(&handled);
+	sigaddset(&handled, SIGTERM);
+	sigaddset(&handled, SIGINT);
+	sigaddset(&handled, SIGHUP);
+	sigaddset(&handled, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &handled, &before);
+	supervisor->signals = signalfd(-1, &handled, SFD_CLOEXEC);
+	if (supervisor->signals < 0)
+		return complain("signals", errno);
+	int listening = control_socket_open(&supervisor->control, config->control_socket, error, sizeof(error));
+	if (listening < 0) {
+		complain(error, 0);
+		return EX_CONFIG;
+	}
+	int result = fork_agent(supervisor, listening, &before);
+	if (result == EX_OK)
+		result = supervise(supervisor);
+	control_socket_remove(&supervisor->control);
+	return result;
+}
+
+int monitor_process_run(const struct monitor_process *process)
+{
+	struct supervisor supervisor = { .process = process };
+	supervisor.server.config = process->config;
+	supervisor.server.config_path = process->config_path;
+	supervisor.server.started = started;
+	supervisor.server.context = &supervisor;
+	pthread_mutex_init(&supervisor.server.snapshot_lock, NULL);
+	struct kernel_problem problem;
+	int result;
+	if (kernel_allowed(&problem)) {
+		result = run(&supervisor);
+	} else {
+		complain(problem.text, 0);
+		result = problem.exit_code;
+	}
+	tell_ready(&supervisor, result);
+	monitor_server_clear(&supervisor.server);
+	config_free(process->config);
+	return result;
+}
