@@ -306,7 +306,7 @@ static __always_inline int take_packet(struct __sk_buff *skb, struct scratch *pa
 			pass_over(&packet->key);
 		return NEXT;
 	}
-	if (!from_server && at->syn && !on_syn(packet, how & EGRESS))
+	if (!from_server && at->syn && !on_syn(skb, packet, how & EGRESS))
 		return NEXT;
 	forward = begin_flow(skb, packet, forward, from_server, how & EGRESS);
 	if (!forward)

@@ -141,7 +141,7 @@ static __always_inline void open_flow(struct forward *forward)
 }
 
 /* A flow without anything known but whose it is, in the place of what was there. NULL: no room. */
-static __always_inline struct forward *make_flow(struct __sk_buff *skb, const struct scratch *packet, __u32 isn)
+static __always_inline struct forward *make_flow(const struct scratch *packet, const struct syn *syn)
 {
 	const struct forward_key *key = &packet->key;
 	__u32 zero = 0;
@@ -154,7 +154,7 @@ static __always_inline struct forward *make_flow(struct __sk_buff *skb, const st
 	struct flow *flow = &forward->flow;
 	flow->opened_ns = bpf_ktime_get_ns();
 	flow->flow_id = new_flow_id(flow->opened_ns);
-	flow->ifindex = skb->ifindex;
+	flow->ifindex = syn->ifindex;
 	flow->uid = UID_NONE;
 	flow->client_port = key->client_port;
 	flow->server_port = key->server_port;
@@ -164,7 +164,7 @@ static __always_inline struct forward *make_flow(struct __sk_buff *skb, const st
 	flow->watched = 1;
 	dialogue_start(&flow->client, &flow->server, flow->implicit_tls);
 	flow->client_has_next = 1;
-	forward->head.isn = isn;
+	forward->head.isn = syn->first;
 	forward->head.seen_ns = flow->opened_ns;
 	forward->head.flow_id = flow->flow_id;
 	return forward;
@@ -185,16 +185,16 @@ static __always_inline void join_midway(struct flow *flow)
  * A client's SYN. It makes no flow yet: the server's answer does, so that nobody drives flows out by sending SYNs.
  * Returns false if the connection is another vantage's.
  */
-static __always_inline bool on_syn(const struct scratch *packet, bool egress)
+static __always_inline bool on_syn(struct __sk_buff *skb, const struct scratch *packet, bool egress)
 {
 	const struct forward_key *key = &packet->key;
-	__u32 first = packet->at.sequence;
+	struct syn syn = { .first = packet->at.sequence, .ifindex = skb->ifindex };
 	struct forward_note note;
 	__u8 whose = NOTED_FORWARD;
-	__u32 *known = bpf_map_lookup_elem(&syns, key);
-	if (known && *known == first)
+	struct syn *known = bpf_map_lookup_elem(&syns, key);
+	if (known && known->first == syn.first)
 		return true; /* sent again, or met again on its way out */
-	note_isn(&note, key, first - 1);
+	note_isn(&note, key, syn.first - 1);
 	__u8 *noted = bpf_map_lookup_elem(&passed_over, &note);
 	/* source NAT changes a connection between the way in and the way out, not before */
 	if (noted && (*noted == NOTED_SOCKET || egress)) {
@@ -204,18 +204,18 @@ static __always_inline bool on_syn(const struct scratch *packet, bool egress)
 	bpf_map_update_elem(&passed_over, &note, &whose, BPF_ANY);
 	note_connection(&note, key);
 	bpf_map_delete_elem(&passed_over, &note);
-	bpf_map_update_elem(&syns, key, &first, BPF_ANY);
+	bpf_map_update_elem(&syns, key, &syn, BPF_ANY);
 	return true;
 }
 
-/* The number of the client's first byte, as far as it was seen in a SYN that this packet belongs to. */
-static __always_inline bool syn_was_seen(const struct scratch *packet, bool from_server, __u32 *first)
+/* Whether the SYN that this packet belongs to was seen; then *syn is what it told. */
+static __always_inline bool syn_was_seen(const struct scratch *packet, bool from_server, struct syn *syn)
 {
-	__u32 *known = bpf_map_lookup_elem(&syns, &packet->key);
+	struct syn *known = bpf_map_lookup_elem(&syns, &packet->key);
 	if (!known)
 		return false;
-	*first = *known;
-	return *first == (from_server ? packet->at.acknowledged : packet->at.sequence);
+	*syn = *known;
+	return syn->first == (from_server ? packet->at.acknowledged : packet->at.sequence);
 }
 
 /*
@@ -226,13 +226,13 @@ static __always_inline struct forward *begin_flow(struct __sk_buff *skb, struct 
 						  bool from_server, bool egress)
 {
 	const struct cursor *at = &packet->at;
-	__u32 first = 0;
+	struct syn syn = {};
 	bool says_something = at->length > 0 || at->first_fragment;
 	bool answer = from_server && at->syn && at->ack;
 	if (!answer && (from_server || !says_something))
 		return old;
-	bool whole = (answer || !old || at->sequence != old->flow.client_next) && syn_was_seen(packet, from_server, &first);
-	if (old && (!whole || old->head.isn == first))
+	bool whole = (answer || !old || at->sequence != old->flow.client_next) && syn_was_seen(packet, from_server, &syn);
+	if (old && (!whole || old->head.isn == syn.first))
 		return old;
 	if (!old && !whole && (answer || is_passed_over(&packet->key)))
 		return 0;
@@ -241,14 +241,14 @@ static __always_inline struct forward *begin_flow(struct __sk_buff *skb, struct 
 		return 0;
 	}
 	if (!whole)
-		first = at->sequence;
+		syn = (struct syn){ .first = at->sequence, .ifindex = skb->ifindex };
 	if (old)
 		close_flow(old, FLOW_END_NONE);
-	struct forward *forward = make_flow(skb, packet, first);
+	struct forward *forward = make_flow(packet, &syn);
 	if (!forward)
 		return 0;
 	struct flow *flow = &forward->flow;
-	flow->client_next = first;
+	flow->client_next = syn.first;
 	if (answer) {
 		flow->server_has_next = 1;
 		flow->server_next = at->sequence;

@@ -20,12 +20,17 @@ struct {
 	__type(value, struct forward);
 } forwards SEC(".maps");
 
-/* SYNs that were not answered yet, with their sequence number: whoever sends many of them drives no flow out. */
+/* SYNs that were not answered yet: whoever sends many of them drives no flow out. */
+struct syn {
+	__u32 first;   /* number of the client's first byte */
+	__u32 ifindex; /* where it was met */
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, FORWARD_NOTES_MAX);
 	__type(key, struct forward_key);
-	__type(value, __u32);
+	__type(value, struct syn);
 } syns SEC(".maps");
 
 /* Flow id of each segment that is being read; the client's has bit 62 flipped. An entry is a lock: 5.10 has no atomic

@@ -65,7 +65,7 @@ static void add_sender(struct text *text, const struct flow_event *flow)
 	char address[ADDRESS_TEXT_SIZE];
 
 	if (flow->ifindex) {
-		add(text, "%s, forwarded", address_text(flow->client_address, address));
+		add(text, "%s (forwarded)", address_text(flow->client_address, address));
 		return;
 	}
 	if (flow->pid == 0) {
