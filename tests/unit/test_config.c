@@ -416,7 +416,7 @@ static void the_example_has_every_key(void **state)
 
 /* ---- mistakes --------------------------------------------------------------------------------------------- */
 
-#define TOP_KEYS "mode, ports, cgroup, control_socket, fallback_window, account, policy, identity, sessions, alerts, syslog, file, journal, metrics"
+#define TOP_KEYS "mode, ports, cgroup, tc, control_socket, fallback_window, account, policy, identity, sessions, alerts, syslog, file, journal, metrics"
 #define DURATION "a number of seconds, or one with m, h or d behind it"
 #define DESTINATION "an IPv4 or IPv6 address, ADDRESS/BITS, or any"
 #define CGROUP_PATH "a path below the cgroup root, as in /system.slice/postfix.service"
