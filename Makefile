@@ -87,7 +87,7 @@ demo:
 
 bench:
 	$(Q)tools/install_packages.sh build demo
-	$(Q)$(AS_CALLER) $(MAKE) --no-print-directory all $(BUILD)/bench/packet $(BUILD)/bench/run_time $(BUILD)/bench/handshakes
+	$(Q)$(AS_CALLER) $(MAKE) --no-print-directory all bench-programs
 	$(Q)BUILD=$(BUILD) tools/bench.sh
 
 install: all
@@ -114,6 +114,7 @@ help:
 	@echo "make check       install what is missing, build, run all tests (root; SUITES='unit e2e' for some)"
 	@echo "make demo        a credential exposed, then stopped, in network namespaces (root)"
 	@echo "make bench       what it costs (root)"
+	@echo "make fuzz        FUZZ_TIME=3600 FUZZERS='event config' for an hour each of some (default: a minute each of all)"
 	@echo "make install     DESTDIR= PREFIX=$(PREFIX); make uninstall"
 
 $(BUILD)/smtpwardd: $(BUILD)/userspace/main.o $(AGENT_OBJ)
@@ -149,6 +150,7 @@ include tests/tests.mk
 include tests/bpf.mk
 include tests/e2e.mk
 include tests/vm.mk
+include tests/fuzz.mk
 include tools/bench/bench.mk
 
 -include $(wildcard $(BUILD)/*.d $(patsubst %,$(BUILD)/%/*.d,userspace san tests tools fuzz bench))

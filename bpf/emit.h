@@ -3,20 +3,48 @@
 #ifndef SMTPWARD_BPF_EMIT_H
 #define SMTPWARD_BPF_EMIT_H
 
+#include "facts.h"
 #include "maps.h"
 
 #define RING_URGENT_BYTES (512 * 1024)
 
 /*
- * Waking the agent costs a context switch, so most events wait for its next look, a tenth of a second at most.
- * A blocked or a held flow cannot wait, nor can one of a process whose TLS library is to be found before it is used;
- * and a ring that fills up must not.
+ * Waking the agent costs a context switch, so events wait for its next look, a tenth of a second at most. A blocked or
+ * a held flow cannot wait, nor can one of a process whose TLS library is to be found before it is used; and a ring that
+ * fills up must not.
  */
 static __always_inline __u64 wake_flags(__u8 reason)
 {
 	if (reason == EVENT_BLOCKED || reason == EVENT_HELD || bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > RING_URGENT_BYTES)
 		return BPF_RB_FORCE_WAKEUP;
 	return BPF_RB_NO_WAKEUP;
+}
+
+/* Whether an alert may come of the event. What is established and then ends has told before. */
+static __always_inline bool may_alert(__u8 reason, __u64 facts)
+{
+	return reason == EVENT_PROGRESS || (reason == EVENT_CLOSED && !facts_tls_established(facts));
+}
+
+/* Such an event wakes the agent, too, unless another has done so just now: then the agent is about to look again. */
+static __always_inline bool wake_is_due(__u64 now)
+{
+	__u32 zero = 0;
+	__u64 *last = bpf_map_lookup_elem(&last_wake, &zero);
+	if (last && now - *last < WAKE_INTERVAL_NS)
+		return false;
+	if (last)
+		*last = now;
+	return true;
+}
+
+static __always_inline __u64 wake_flags_of(const struct flow_event *event)
+{
+	if (event->reason == EVENT_OPENED && event->sender_is_new)
+		return BPF_RB_FORCE_WAKEUP;
+	if (may_alert(event->reason, event->facts) && wake_is_due(event->time_ns))
+		return BPF_RB_FORCE_WAKEUP;
+	return wake_flags(event->reason);
 }
 
 static __noinline int emit(struct flow *flow, __u8 reason)
@@ -78,7 +106,7 @@ static __noinline int emit(struct flow *flow, __u8 reason)
 	event->mechanism[MECHANISM_SIZE - 1] = 0;
 	event->account[ACCOUNT_SIZE - 1] = 0;
 	event->server_name[SERVER_NAME_SIZE - 1] = 0;
-	bpf_ringbuf_submit(event, reason == EVENT_OPENED && flow->sender_is_new ? BPF_RB_FORCE_WAKEUP : wake_flags(reason));
+	bpf_ringbuf_submit(event, wake_flags_of(event));
 	count(COUNTER_EVENTS_SENT);
 	return 0;
 }

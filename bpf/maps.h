@@ -128,6 +128,14 @@ struct {
 	__type(value, __u64);
 } heartbeat SEC(".maps");
 
+/* See WAKE_INTERVAL_NS: CLOCK_MONOTONIC of the last wake-up for an alert. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} last_wake SEC(".maps");
+
 #ifndef SMTPWARD_FORWARD
 /* Processes (thread groups) that have connected lately: the agent looks for the TLS library of each, once. */
 struct {

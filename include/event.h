@@ -106,6 +106,12 @@ struct handshake_event {
 _Static_assert(sizeof(struct handshake_event) == 16 + HANDSHAKE_CHUNK, "event ABI: no implicit padding");
 _Static_assert(sizeof(struct handshake_event) != sizeof(struct flow_event), "events are told apart by their size");
 
+/*
+ * An event that may raise an alert wakes the agent, once in this time: for a little longer than that the agent looks into
+ * the ring again after it has found something there.
+ */
+#define WAKE_INTERVAL_NS 2000000ULL
+
 /* What the BPF programs count, in a per-CPU array. Append only. */
 /* clang-format off */
 #define COUNTERS(X) \

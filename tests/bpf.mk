@@ -35,8 +35,6 @@ DIALOGUE_FUZZ_FLAGS := -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined -fn
 	-Wall -Wextra -Werror -Wno-missing-field-initializers
 # One compiler run takes several sources, so it cannot note what they include.
 DIALOGUE_FUZZ_HEADERS := $(wildcard include/*.h userspace/*.h tests/*.h tests/vectors/*.h)
-FUZZ_TIME ?= 20
-.PHONY: fuzz
 tests: $(FUZZ)
 
 $(BUILD)/tests/fuzz_dialogue: tests/fuzz/fuzz_dialogue.c tests/dialogue_run.c tests/vectors.c userspace/judgement.c userspace/finding.c \
@@ -48,9 +46,3 @@ $(BUILD)/tests/fuzz_dialogue: tests/fuzz/fuzz_dialogue.c tests/dialogue_run.c te
 $(BUILD)/tests/make_seeds: tests/fuzz/make_seeds.c tests/vectors.c $(DIALOGUE_FUZZ_HEADERS)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(filter-out -D_FORTIFY_SOURCE=2,$(CFLAGS_ALL)) -Itests -o $@ $(filter %.c,$^)
-
-fuzz: $(FUZZ) $(BUILD)/tests/make_seeds
-	$(Q)mkdir -p $(BUILD)/fuzz/corpus $(BUILD)/fuzz/vectors
-	$(Q)$(BUILD)/tests/make_seeds $(BUILD)/fuzz/vectors
-	$(Q)$(FUZZ) -max_total_time=$(FUZZ_TIME) -timeout=10 -max_len=8192 -artifact_prefix=$(BUILD)/fuzz/ \
-		$(BUILD)/fuzz/corpus tests/fuzz/seeds_dialogue $(BUILD)/fuzz/vectors

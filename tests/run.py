@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -B
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Runs every test there is and says at the end how it went: what failed and what was skipped by name, and one line
 of numbers. BUILD is the folder that the Makefile builds in. Suites named as arguments are run alone."""
@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as xml
+
+import fuzzers
 
 BUILD = os.environ.get("BUILD", "build")
 results = []  # (suite, test, "passed" | "failed" | "skipped", reason)
@@ -102,13 +104,8 @@ def main():
         if "e2e" in wanted:
             print("--- e2e", flush=True)
             run_pytest(scratch)
-        for program in programs("fuzz_*[!.]?") if "fuzz" in wanted else []:
-            name = os.path.basename(program)
-            print(f"--- {name}", flush=True)
-            seeds = os.path.join("tests/fuzz", name.replace("fuzz_", "seeds_"))
-            corpus = os.path.join(scratch, name)
-            os.makedirs(corpus)
-            run_command("fuzz", name, [program, "-max_total_time=20", "-timeout=10", corpus, *filter(os.path.isdir, [seeds])])
+        if "fuzz" in wanted:
+            fuzzers.run(BUILD, programs("fuzz_*[!.]?"), note)
         if "lint" in wanted:
             run_lint()
     for status in ("skipped", "failed"):

@@ -4,7 +4,7 @@
 # the loopback interface of a network namespace and in cgroups of its own. (root; needs the agent, the CLI and the
 # programs of tools/bench)
 #
-# ROUNDS may be set, and SESSIONS and HANDSHAKES: how many a sample has, else as many as the machine does in SAMPLE_MS.
+# ROUNDS may be set, FLOWS (tools/bench/scale.sh), and SESSIONS and HANDSHAKES: how many a sample has, else as many as the machine does in SAMPLE_MS.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -14,6 +14,8 @@ rounds=${ROUNDS:-10}
 sessions=${SESSIONS:-2000}
 handshakes=${HANDSHAKES:-200} # of each process
 SAMPLE_MS=1200
+# shellcheck source=tools/bench/scale.sh
+. tools/bench/scale.sh
 name=smtpward-bench-$$
 server=192.0.2.1 # not in 127.0.0.0/8, where the policy demands nothing: each session in clear is a finding
 remote_port=587  # of the server with TLS
@@ -32,7 +34,7 @@ skip() {
 }
 
 [ "$(id -u)" = 0 ] || skip "it makes network namespaces and loads BPF programs, and so must run as root"
-for program in smtpwardd smtpward bench/packet bench/run_time bench/handshakes; do
+for program in smtpwardd smtpward bench/packet bench/run_time bench/handshakes bench/flows bench/latency; do
 	[ -x "$build/$program" ] || fail "$build/$program is not built"
 done
 
@@ -108,15 +110,14 @@ status() { smtpward -j status | tr -d ' \n' | sed -n "s/.*\"$1\":\([0-9]*\).*/\1
 # status_in OBJECT KEY: a number in an object without others inside
 status_in() { smtpward -j status | tr -d ' \n' | sed -n "s/.*\"$1\":{[^{}]*\"$2\":\([0-9.]*\).*/\1/p"; }
 
-# start_agent MODE [YAML]: with these lines of configuration besides
+# start_agent MODE [YAML [SYSLOG]]: with these lines of configuration besides, and these of the syslog
 start_agent() {
 	cat > "$scratch/smtpward.yaml" <<- EOF
 		mode: $1
 		cgroup: $mount/$name-watched
 		control_socket: $scratch/control.sock
 		journal: off
-		syslog:
-		  enabled: false
+		syslog: {${3:-enabled: false}}
 		file:
 		  path: $scratch/alerts
 		metrics:
@@ -425,10 +426,18 @@ packets() { awk -v column="$1" '{ printf "%s\"%s\":%s", separator, $1, $column; 
 lost=0
 make_cgroups
 make_network
+add_addresses
 fetch_load_generator
 
 echo "packets: four cases in turn ..."
 measure_packets
+echo "alerts and resets: $LATENCY_SAMPLES of each ..."
+measure_alert
+measure_reset
+echo "flows: $flow_counts at once ..."
+measure_flows
+echo "sessions: as many a second as can be ..."
+measure_max_rate
 # The sink stands for servers elsewhere: the agent does not see its side.
 become sink "${receive[@]}" &
 sink=$!
@@ -456,6 +465,7 @@ cat > "$build/bench.json" << EOF
   "sessions_per_s": {$(modes %.0f)},
   "us_per_session": {"kernel":$kernel_us,"agent":$agent_us},
 $(handshakes_json)
+$(scale_json)
   "lost": $lost,
   "packet_in_ns": {$(packets 3)},
   "cpu_us_per_session": {$(modes %.1f .cpu)}
@@ -485,6 +495,7 @@ if [ -s "$scratch/hits" ]; then
 		"verdicts (p50, p99: upper ends of ranges)" "$(verdict verdict_ms 4)" \
 		"sessions held meanwhile (likewise)" "$(verdict hold_ms 4)"
 fi
+scale_lines
 line "events lost" "$lost" "== 0"
 # Where other programs take part of the CPUs, sessions/s says more of them than of the agent; this holds all the same.
 printf '%-50s %8s\n' "CPU time of all, off to monitor" "$(ratio off.cpu monitor.cpu)" \

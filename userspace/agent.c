@@ -7,6 +7,7 @@
 
 #include <jansson.h>
 #include <openssl/sha.h>
+#include <uthash.h>
 
 #include "agent.h"
 #include "alert.h"
@@ -157,6 +158,18 @@ static bool tls_was_tried_in_vain(const struct session *session)
 	       (outcome == OUTCOME_REFUSED && (session->last.facts & FACT(STARTTLS_ASKED)));
 }
 
+/* Closes a session before its end has come. reason: why its outcome is unknown, if it is. */
+void agent_give_up(struct agent *agent, struct session *session, const char *reason)
+{
+	bool counted = session->given_up;
+	sessions_give_up(agent->sessions, session, wall_now());
+	if (session->judgement.outcome == OUTCOME_UNKNOWN)
+		session->judgement.unknown_reason = reason;
+	if (!counted)
+		count_closed(agent, session);
+	control_publish_session(agent->control, session);
+}
+
 static void take_event(void *context, const struct flow_event *event)
 {
 	struct agent *agent = context;
@@ -170,8 +183,8 @@ static void take_event(void *context, const struct flow_event *event)
 		return;
 	if (!session->cgroup && event->cgroup_id)
 		session->cgroup = cgroup_path(agent, event->cgroup_id);
-	if (event->ifindex && !session->interface[0])
-		monitor_interface(agent->monitor, event->ifindex, session->interface);
+	if (event->ifindex)
+		agent_note_forward(agent, session);
 	set_account(agent, session);
 	judge(&session->last, &session->judgement);
 	judge_handshake(&session->last, session->tls, &session->judgement);
@@ -179,11 +192,14 @@ static void take_event(void *context, const struct flow_event *event)
 	find_fallback(agent, session);
 	raise_new_findings(agent, session);
 	if (event->reason == EVENT_CLOSED) {
-		count_closed(agent, session);
+		if (!session->given_up)
+			count_closed(agent, session);
 		if (tls_was_tried_in_vain(session))
 			history_tls_failed(agent->history, session, monotonic_now());
 	}
 	control_publish_session(agent->control, session);
+	while ((session = sessions_surplus(agent->sessions)))
+		agent_give_up(agent, session, "given-up");
 }
 
 static void take_handshake(void *context, const struct handshake_event *event)
@@ -193,24 +209,23 @@ static void take_handshake(void *context, const struct handshake_event *event)
 	sessions_take_handshake(agent->sessions, event);
 }
 
+static void take_malformed(void *context)
+{
+	struct agent *agent = context;
+	agent->counts.events_read++;
+	agent->counts.events_malformed++;
+}
+
 void agent_read_events(struct agent *agent)
 {
 	const struct event_reader reader = { .flow = take_event, .handshake = take_handshake, .witness = agent_take_witness,
-					      .certificate = agent_take_certificate, .context = agent };
+					      .certificate = agent_take_certificate, .malformed = take_malformed,
+					      .context = agent };
 	event_ring_read(agent->ring, &reader);
 }
 
 #define SWEEP_MAX 256      /* sockets looked for at once */
 #define SWEEP_AGE_NS 5000000000ULL /* younger ones may yet be heard of */
-
-void agent_give_up(struct agent *agent, struct session *session, const char *reason)
-{
-	sessions_give_up(agent->sessions, session, wall_now());
-	if (session->judgement.outcome == OUTCOME_UNKNOWN)
-		session->judgement.unknown_reason = reason;
-	count_closed(agent, session);
-	control_publish_session(agent->control, session);
-}
 
 void agent_take_answer(void *context, enum monitor_operation operation, uint64_t flow_id, int result)
 {
@@ -230,7 +245,7 @@ void agent_take_answer(void *context, enum monitor_operation operation, uint64_t
 		session = result == -ENOENT || result == -ETIMEDOUT ? sessions_find(agent->sessions, flow_id) : NULL;
 		if (session && session->last.ifindex)
 			agent_give_up_forward(agent, flow_id, result);
-		else if (session && !session->closed.tv_sec)
+		else if (session && !session->closed.tv_sec && result == -ENOENT)
 			agent_give_up(agent, session, "events-lost");
 		break;
 	default:
@@ -249,7 +264,8 @@ void agent_sweep(struct agent *agent)
 	if (counters[COUNTER_EVENTS_LOST] == agent->events_lost)
 		return;
 	agent_read_events(agent); /* what was sent before the loss: a session may still be in the ring */
-	for (struct session *session = sessions_oldest(agent->sessions); session && looked < SWEEP_MAX; session = session->next) {
+	for (const struct session *session = sessions_oldest(agent->sessions); session && looked < SWEEP_MAX;
+	     session = sessions_newer(agent->sessions, session)) {
 		if (session->closed.tv_sec || session->last.ifindex)
 			continue;
 		if (session->last.time_ns + SWEEP_AGE_NS > now) {

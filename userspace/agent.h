@@ -30,6 +30,7 @@ struct certificate_event;
 /* Counts of the agent's own; those of the BPF programs come from monitor_counters(). */
 struct agent_counts {
 	uint64_t events_read;
+	uint64_t events_malformed; /* of those: not as the ABI says, and not believed */
 	uint64_t sockets_destroyed;
 	uint64_t destroy_failed;
 	uint64_t outcomes[16]; /* closed sessions, by enum outcome */
@@ -64,7 +65,7 @@ struct agent {
 	struct metrics *metrics; /* NULL: switched off */
 	struct control *control;
 	struct agent_counts counts;
-	uint64_t forward_cursor; /* flow id that agent_sweep_forwards() is to go on behind */
+	struct open_forward *forwards; /* forwarded flows that are open */
 	uint64_t events_lost; /* at the last agent_sweep() that left nothing undone */
 	struct timespec started; /* CLOCK_REALTIME */
 	struct timespec policy_loaded;
@@ -88,9 +89,14 @@ void agent_read_events(struct agent *agent);
 void agent_sweep(struct agent *agent);
 /* Closes a session of which nothing more will be heard, and why, if nothing else says what became of it. */
 void agent_give_up(struct agent *agent, struct session *session, const char *reason);
-/* agent_forward.c: asks after the forwarded flows that are open; and takes in what the answer is for one that is gone. */
+/*
+ * agent_forward.c, of forwarded flows. To be told of each event of one; asks after those that are open, every few seconds;
+ * takes in the answer for one that is gone; frees what it keeps.
+ */
+void agent_note_forward(struct agent *agent, struct session *session);
 void agent_sweep_forwards(struct agent *agent);
 void agent_give_up_forward(struct agent *agent, uint64_t flow_id, int error);
+void agent_forget_forwards(struct agent *agent);
 /* Frees what is remembered of cgroups' names. */
 void agent_forget_cgroups(struct agent *agent);
 /* Writes an alert to the sinks and the watchers; for alerts_new(), context is the agent. */

@@ -14,6 +14,7 @@
 #include "agent_process.h"
 #include "alert.h"
 #include "control.h"
+#include "event.h"
 #include "event_ring.h"
 #include "history.h"
 #include "identity_check.h"
@@ -30,6 +31,8 @@
 enum { DESCRIPTORS = 3, TIMERS = 4, SIGNALS = 2 };
 
 struct loop {
+	struct agent *agent;
+	struct event *look_again;
 	struct event *descriptors[DESCRIPTORS];
 	struct event *timers[TIMERS];
 	struct event *signals[SIGNALS];
@@ -43,11 +46,17 @@ static int complain(const char *error)
 
 /* ---- the loop --------------------------------------------------------------------------------------------- */
 
+/* What comes right behind an event that woke the agent does not wake it again (WAKE_INTERVAL_NS). */
 static void on_ring(evutil_socket_t fd, short what, void *context)
 {
+	static const struct timeval soon = { .tv_usec = WAKE_INTERVAL_NS / 1000 + 1000 };
+	struct loop *loop = context;
+	uint64_t before = loop->agent->counts.events_read;
 	(void)fd;
 	(void)what;
-	agent_read_events(context);
+	agent_read_events(loop->agent);
+	if (loop->agent->counts.events_read != before)
+		evtimer_add(loop->look_again, &soon);
 }
 
 static void on_answers(evutil_socket_t fd, short what, void *context)
@@ -120,10 +129,10 @@ static void on_order(evutil_socket_t fd, short what, void *context)
 	event_base_loopbreak(agent->base);
 }
 
-static struct event *start_timer(struct agent *agent, event_callback_fn callback, uint64_t interval_us)
+static struct event *start_timer(struct agent *agent, event_callback_fn callback, void *context, uint64_t interval_us)
 {
 	struct timeval interval = { .tv_sec = (time_t)(interval_us / 1000000), .tv_usec = (suseconds_t)(interval_us % 1000000) };
-	struct event *timer = event_new(agent->base, -1, EV_PERSIST, callback, agent);
+	struct event *timer = event_new(agent->base, -1, EV_PERSIST, callback, context);
 	if (timer)
 		event_add(timer, &interval);
 	return timer;
@@ -137,9 +146,9 @@ static struct event *start_signal(struct agent *agent, int number, event_callbac
 	return event;
 }
 
-static struct event *start_reading(struct agent *agent, int fd, event_callback_fn callback)
+static struct event *start_reading(struct agent *agent, int fd, event_callback_fn callback, void *context)
 {
-	struct event *event = event_new(agent->base, fd, EV_READ | EV_PERSIST, callback, agent);
+	struct event *event = event_new(agent->base, fd, EV_READ | EV_PERSIST, callback, context);
 	if (event)
 		event_add(event, NULL);
 	return event;
@@ -147,13 +156,15 @@ static struct event *start_reading(struct agent *agent, int fd, event_callback_f
 
 static void loop_start(struct loop *loop, struct agent *agent)
 {
-	loop->descriptors[0] = start_reading(agent, event_ring_fd(agent->ring), on_ring);
-	loop->descriptors[1] = start_reading(agent, monitor_answers_fd(agent->monitor), on_answers);
-	loop->descriptors[2] = start_reading(agent, monitor_orders_fd(agent->monitor), on_order);
-	loop->timers[0] = start_timer(agent, on_ring, RING_INTERVAL_MS * 1000);
-	loop->timers[1] = start_timer(agent, on_second, 1000000);
-	loop->timers[2] = start_timer(agent, on_policy, POLICY_INTERVAL_S * 1000000ULL);
-	loop->timers[3] = start_timer(agent, on_sweep, SWEEP_INTERVAL_S * 1000000ULL);
+	loop->agent = agent;
+	loop->look_again = evtimer_new(agent->base, on_ring, loop);
+	loop->descriptors[0] = start_reading(agent, event_ring_fd(agent->ring), on_ring, loop);
+	loop->descriptors[1] = start_reading(agent, monitor_answers_fd(agent->monitor), on_answers, agent);
+	loop->descriptors[2] = start_reading(agent, monitor_orders_fd(agent->monitor), on_order, agent);
+	loop->timers[0] = start_timer(agent, on_ring, loop, RING_INTERVAL_MS * 1000);
+	loop->timers[1] = start_timer(agent, on_second, agent, 1000000);
+	loop->timers[2] = start_timer(agent, on_policy, agent, POLICY_INTERVAL_S * 1000000ULL);
+	loop->timers[3] = start_timer(agent, on_sweep, agent, SWEEP_INTERVAL_S * 1000000ULL);
 	loop->signals[0] = start_signal(agent, SIGTERM, on_stop);
 	loop->signals[1] = start_signal(agent, SIGINT, on_stop);
 }
@@ -168,6 +179,7 @@ static void free_events(struct event **events, unsigned count)
 
 static void loop_stop(struct loop *loop)
 {
+	free_events(&loop->look_again, 1);
 	free_events(loop->descriptors, DESCRIPTORS);
 	free_events(loop->timers, TIMERS);
 	free_events(loop->signals, SIGNALS);
@@ -264,6 +276,7 @@ static void stop(struct agent *agent)
 	resumption_free(agent->resumption);
 	sessions_free(agent->sessions);
 	agent_forget_cgroups(agent);
+	agent_forget_forwards(agent);
 	event_ring_close(agent->ring);
 	if (agent->base)
 		event_base_free(agent->base);

@@ -10,6 +10,7 @@
 #include "config.h"
 #include "facts.h"
 #include "session.h"
+#include "session_pack.h"
 
 /* Compared as bytes: no padding, and all of it written. */
 struct key {
@@ -60,20 +61,10 @@ struct alerts *alerts_new(const struct config *config, void (*emit)(void *contex
 	return alerts;
 }
 
-static void free_copy(struct session *copy)
-{
-	if (!copy)
-		return;
-	free(copy->cgroup);
-	free(copy->account);
-	free(copy->tls);
-	free(copy);
-}
-
 static void remove_entry(struct alerts *alerts, struct entry *entry)
 {
 	HASH_DEL(alerts->entries, entry);
-	free_copy(entry->newest);
+	session_free(entry->newest);
 	free(entry);
 }
 
@@ -98,15 +89,18 @@ static struct session *copy_session(const struct session *session)
 	if (!copy)
 		return NULL;
 	*copy = *session;
-	memset(&copy->hh, 0, sizeof(copy->hh));
-	copy->prev = copy->next = NULL;
-	copy->peer_prev = copy->peer_next = NULL;
 	copy->cgroup = session->cgroup ? strdup(session->cgroup) : NULL;
 	copy->account = session->account ? strdup(session->account) : NULL;
 	copy->handshake = NULL;
 	copy->tls = session->tls ? malloc(sizeof(*copy->tls)) : NULL;
 	if (copy->tls)
 		*copy->tls = *session->tls;
+	copy->identity = session->identity ? malloc(sizeof(*copy->identity)) : NULL;
+	if (copy->identity) {
+		*copy->identity = *session->identity;
+		memset(&copy->identity->wire, 0, sizeof(copy->identity->wire)); /* these stay the session's */
+		memset(&copy->identity->heard, 0, sizeof(copy->identity->heard));
+	}
 	return copy;
 }
 
@@ -186,7 +180,7 @@ static void emit_entry(struct alerts *alerts, struct entry *entry, const struct 
 
 	alerts->counts.emitted++;
 	alerts->emit(alerts->context, &alert);
-	free_copy(entry->newest);
+	session_free(entry->newest);
 	entry->newest = NULL;
 	entry->held = 0;
 	entry->window_end = now;
@@ -205,7 +199,7 @@ static void hold_back(struct alerts *alerts, struct entry *entry, const struct s
 			alerts->counts.untold++;
 		return;
 	}
-	free_copy(entry->newest);
+	session_free(entry->newest);
 	entry->newest = copy;
 	entry->newest_time = now;
 	entry->held++;

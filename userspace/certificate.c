@@ -90,8 +90,10 @@ static void put_distinguished_name(char *text, size_t size, const X509_NAME *nam
 	text[0] = '\0';
 	if (!memory)
 		return;
-	if (X509_NAME_print_ex(memory, name, 0, flags) >= 0)
-		put_text(text, size, bytes, BIO_get_mem_data(memory, &bytes));
+	if (X509_NAME_print_ex(memory, name, 0, flags) >= 0) {
+		long length = BIO_get_mem_data(memory, &bytes); /* not as an argument beside bytes: which comes first is open */
+		put_text(text, size, bytes, length);
+	}
 	BIO_free(memory);
 }
 

@@ -216,7 +216,7 @@ static struct config *new_defaults(void)
 	config->identity.witness = true;
 	config->identity.hold_s = 3;
 	config->sessions.keep = 10000;
-	config->sessions.open_max = 65536;
+	config->sessions.open_max = 262144;
 	config->alerts.minimum = SEVERITY_NOTICE;
 	config->alerts.repeat_s = 3600;
 	config->alerts.rate = 60;

@@ -5,6 +5,8 @@
 #include <strings.h>
 #include <time.h>
 
+#include <uthash.h>
+
 #include "address.h"
 #include "agent.h"
 #include "control_connection.h"
@@ -162,7 +164,8 @@ void control_sessions(struct connection *connection, const json_t *request)
 		connection_error(connection, "failed", "no memory");
 		return;
 	}
-	for (const struct session *session = sessions_oldest(sessions); session && count < room; session = session->next)
+	for (const struct session *session = sessions_oldest(sessions); session && count < room;
+	     session = sessions_newer(sessions, session))
 		if (filter_takes(&filter, session))
 			ids[count++] = session->id;
 	skip = filter.limit && count > (size_t)filter.limit ? count - (size_t)filter.limit : 0;
@@ -178,7 +181,7 @@ struct tally {
 		uint32_t finding;
 	} key;
 	unsigned sessions;
-	const struct session *newest;
+	char name[SERVER_NAME_SIZE]; /* of the server, as it greeted last */
 	UT_hash_handle hh;
 };
 
@@ -196,7 +199,7 @@ static struct tally *tally_add(struct tally *tallies, const struct session *sess
 		HASH_ADD(hh, tallies, key, sizeof(tally->key), tally);
 	}
 	tally->sessions++;
-	tally->newest = session; /* the table goes from old to new */
+	memcpy(tally->name, session->last.server_name, sizeof(tally->name)); /* the table goes from old to new */
 	return tallies;
 }
 
@@ -211,7 +214,6 @@ static json_t *destinations_json(const struct tally *tallies, unsigned finding, 
 
 	*more = 0;
 	for (const struct tally *tally = tallies; tally; tally = tally->hh.next) {
-		const struct flow_event *last = &tally->newest->last;
 		char text[ADDRESS_TEXT_SIZE];
 		if (tally->key.finding != finding)
 			continue;
@@ -220,9 +222,9 @@ static json_t *destinations_json(const struct tally *tallies, unsigned finding, 
 			continue;
 		}
 		json_array_append_new(list,
-				      json_pack("{s:s,s:i,s:o,s:I}", "address", address_text(last->server_address, text),
-						"port", (int)last->server_port, "name",
-						text_json(last->server_name, sizeof(last->server_name)), "sessions",
+				      json_pack("{s:s,s:i,s:o,s:I}", "address", address_text(tally->key.address, text),
+						"port", (int)tally->key.port, "name",
+						text_json(tally->name, sizeof(tally->name)), "sessions",
 						(json_int_t)tally->sessions));
 	}
 	return list;
@@ -231,7 +233,7 @@ static json_t *destinations_json(const struct tally *tallies, unsigned finding, 
 struct finding_count {
 	unsigned sessions;
 	unsigned severity;
-	const struct session *newest;
+	struct timespec newest; /* when the newest of them was opened */
 };
 
 static json_t *finding_json(const struct finding_count *count, const struct tally *tallies, unsigned finding)
@@ -242,7 +244,7 @@ static json_t *finding_json(const struct finding_count *count, const struct tall
 	return json_pack("{s:s,s:s,s:s,s:I,s:o,s:o,s:I}", "finding", finding_name((enum finding)finding), "summary",
 			 finding_text((enum finding)finding)->summary, "severity",
 			 severity_name((enum severity)count->severity), "sessions", (json_int_t)count->sessions, "last",
-			 time_json(&count->newest->opened), "destinations", destinations, "destinations_more",
+			 time_json(&count->newest), "destinations", destinations, "destinations_more",
 			 (json_int_t)more);
 }
 
@@ -252,7 +254,7 @@ static struct tally *count_session(struct finding_count *counts, struct tally *t
 		if (!(session->judgement.findings & FINDING_MASK(i)))
 			continue;
 		counts[i].sessions++;
-		counts[i].newest = session;
+		counts[i].newest = session->opened;
 		if (session->judgement.severity[i] > counts[i].severity && session->judgement.severity[i] < SEVERITY_COUNT)
 			counts[i].severity = session->judgement.severity[i];
 		tallies = tally_add(tallies, session, i);
@@ -262,12 +264,13 @@ static struct tally *count_session(struct finding_count *counts, struct tally *t
 
 void control_findings(struct connection *connection, const json_t *request)
 {
+	struct sessions *sessions = connection->agent->sessions;
 	struct finding_count counts[FINDING_COUNT] = { 0 };
 	struct tally *tallies = NULL, *tally, *next;
 	json_t *list = json_array();
 
 	(void)request;
-	for (const struct session *session = sessions_oldest(connection->agent->sessions); session; session = session->next)
+	for (const struct session *session = sessions_oldest(sessions); session; session = sessions_newer(sessions, session))
 		tallies = count_session(counts, tallies, session);
 	HASH_SORT(tallies, by_sessions);
 	for (unsigned i = 0; i < FINDING_COUNT; i++)

@@ -96,6 +96,7 @@ static json_t *agent_json(const struct agent *agent, json_t *reasons)
 	if (agent->alerts)
 		alerts_counts(agent->alerts, &alerts);
 	set_number(object, "events_read", counts->events_read);
+	set_number(object, "events_malformed", counts->events_malformed);
 	set_number(object, "events_missed", counts->verdict_events_missed);
 	set_number(object, "sockets_destroyed", counts->sockets_destroyed);
 	set_number(object, "destroy_failed", counts->destroy_failed);
@@ -111,6 +112,8 @@ static json_t *agent_json(const struct agent *agent, json_t *reasons)
 	set_number(object, "alerts_untold", alerts.untold);
 	set_number(object, "watchers_dropped", control_dropped(agent->control));
 	set_number(object, "connections_refused", control_refused(agent->control));
+	if (counts->events_malformed)
+		complain(reasons, "%" PRIu64 " malformed events were passed over", counts->events_malformed);
 	if (counts->destroy_failed)
 		complain(reasons, "%" PRIu64 " blocked sockets could not be destroyed", counts->destroy_failed);
 	if (counts->forwards_evicted)
@@ -143,7 +146,8 @@ static json_t *sessions_json(const struct agent *agent, json_t *reasons)
 {
 	json_int_t unseen = 0;
 
-	for (const struct session *session = sessions_oldest(agent->sessions); session; session = session->next)
+	for (const struct session *session = sessions_oldest(agent->sessions); session;
+	     session = sessions_newer(agent->sessions, session))
 		unseen += (session->last.facts & FACT(UNSEEN)) != 0;
 	if (unseen)
 		complain(reasons, "%" JSON_INTEGER_FORMAT " flows passed the hooks unseen (IPsec?): not protected", unseen);

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "event_record.h"
 #include "event_ring.h"
 
 struct event_ring {
@@ -57,18 +58,6 @@ int event_ring_fd(const struct event_ring *ring)
 	return ring->fd;
 }
 
-static void take(const struct event_reader *reader, const void *record, uint32_t size)
-{
-	if (size == sizeof(struct flow_event))
-		reader->flow(reader->context, record);
-	else if (size == sizeof(struct handshake_event))
-		reader->handshake(reader->context, record);
-	else if (size == sizeof(struct witness_event))
-		reader->witness(reader->context, record);
-	else if (size == sizeof(struct certificate_event))
-		reader->certificate(reader->context, record);
-}
-
 unsigned event_ring_read(struct event_ring *ring, const struct event_reader *reader)
 {
 	unsigned long consumed = __atomic_load_n(ring->consumer, __ATOMIC_RELAXED), produced;
@@ -85,7 +74,8 @@ unsigned event_ring_read(struct event_ring *ring, const struct event_reader *rea
 			if (size > ring->size - BPF_RINGBUF_HDR_SZ)
 				return count; /* no record of the kernel's */
 			if (!(length & BPF_RINGBUF_DISCARD_BIT)) {
-				take(reader, header + BPF_RINGBUF_HDR_SZ, size);
+				if (!event_record_take(reader, header + BPF_RINGBUF_HDR_SZ, size))
+					reader->malformed(reader->context);
 				count++;
 			}
 			consumed += (size + BPF_RINGBUF_HDR_SZ + 7UL) & ~7UL;

@@ -21,6 +21,7 @@ struct event_reader {
 	void (*handshake)(void *context, const struct handshake_event *event);
 	void (*witness)(void *context, const struct witness_event *event);
 	void (*certificate)(void *context, const struct certificate_event *event);
+	void (*malformed)(void *context); /* a record that is none of these, or has values out of range */
 	void *context;
 };
 

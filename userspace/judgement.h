@@ -17,7 +17,7 @@ struct judgement {
 	int cause;                             /* of cleartext-mail: the finding that led to it; -1: none, see cause_name */
 	const char *cause_name;                /* its id, or "helo-only", "not-known"; NULL without cleartext-mail */
 	const char *unknown_reason;            /* why the outcome is unknown: "gap", "midway", "unseen", "no-storage",
-	                                          "truncated", "lmtp", "open", "nothing-sent", "events-lost"; NULL otherwise */
+	                                          "truncated", "lmtp", "open", "nothing-sent", "events-lost", "given-up"; NULL otherwise */
 };
 
 /* How much a SASL mechanism gives away to who reads it in clear. */

@@ -4,14 +4,14 @@
 
 #include "facts.h"
 #include "session.h"
+#include "session_table.h"
 
 struct sessions {
-	struct session *by_id; /* uthash */
-	struct session *by_age; /* utlist: the head is the oldest */
-	struct session *open_ones, *closed_ones; /* utlist: who is evicted next is found without a search */
+	struct table table;
 	unsigned keep, open_max;
-	unsigned open, closed;
 	uint64_t evicted;
+	uint64_t given_up_ns; /* opened_ns of the youngest that was given up */
+	struct session *walked; /* the copy that sessions_newer() returned */
 };
 
 struct sessions *sessions_new(unsigned keep, unsigned open_max)
@@ -24,68 +24,18 @@ struct sessions *sessions_new(unsigned keep, unsigned open_max)
 	return sessions;
 }
 
-static bool is_closed(const struct session *session)
-{
-	return session->closed.tv_sec != 0;
-}
-
-static void free_contents(struct session *session)
-{
-	handshake_free(session->handshake);
-	if (session->identity)
-		identity_clear(session->identity);
-	free(session->identity);
-	free(session->tls);
-	free(session->cgroup);
-	free(session->account);
-}
-
-static void forget(struct sessions *sessions, struct session *session)
-{
-	if (is_closed(session)) {
-		DL_DELETE2(sessions->closed_ones, session, peer_prev, peer_next);
-		sessions->closed--;
-	} else {
-		DL_DELETE2(sessions->open_ones, session, peer_prev, peer_next);
-		sessions->open--;
-	}
-	HASH_DEL(sessions->by_id, session);
-	DL_DELETE(sessions->by_age, session);
-	free_contents(session);
-	free(session);
-}
-
 void sessions_free(struct sessions *sessions)
 {
 	if (!sessions)
 		return;
-	while (sessions->by_age)
-		forget(sessions, sessions->by_age);
+	table_clear(&sessions->table);
+	session_free(sessions->walked);
 	free(sessions);
 }
 
-/* Gives up the first of a list, other than spared, which is the last. */
-static void evict(struct sessions *sessions, struct session *list, const struct session *spared)
+static bool is_closed(const struct session *session)
 {
-	if (list && list != spared)
-		forget(sessions, list);
-}
-
-static struct session *make(struct sessions *sessions, uint64_t id)
-{
-	struct session *session = calloc(1, sizeof(*session));
-	if (!session)
-		return NULL;
-	session->id = id;
-	HASH_ADD(hh, sessions->by_id, id, sizeof(session->id), session);
-	DL_APPEND(sessions->by_age, session);
-	DL_APPEND2(sessions->open_ones, session, peer_prev, peer_next);
-	sessions->open++;
-	if (sessions->open > sessions->open_max) {
-		evict(sessions, sessions->open_ones, session);
-		sessions->evicted++;
-	}
-	return session;
+	return session->closed.tv_sec != 0;
 }
 
 /* The wall-clock time of a CLOCK_MONOTONIC time, by the clocks' present difference. */
@@ -163,31 +113,67 @@ void sessions_take_handshake(struct sessions *sessions, const struct handshake_e
 	session->handshake_read[direction] = event->offset + event->length;
 }
 
+/* The session itself is spared: its caller goes on with it. */
 static void close_session(struct sessions *sessions, struct session *session, struct timespec when)
 {
+	struct table *table = &sessions->table;
 	session->closed = when;
-	DL_DELETE2(sessions->open_ones, session, peer_prev, peer_next);
-	DL_APPEND2(sessions->closed_ones, session, peer_prev, peer_next);
-	sessions->open--;
-	sessions->closed++;
-	if (sessions->closed > sessions->keep)
-		evict(sessions, sessions->closed_ones, session);
+	table_close(table, table_find(table, session->id));
+	if (table->counts[TABLE_CLOSED] > sessions->keep && table->rows[TABLE_CLOSED]->row_next)
+		table_remove(table, table->rows[TABLE_CLOSED]);
+}
+
+/*
+ * Of a flow whose session was given up and is forgotten by now. Which ones those were is not kept, but they were the
+ * oldest; so this may be another old flow, all of whose events so far were lost.
+ */
+static bool may_be_given_up(const struct sessions *sessions, const struct flow_event *event)
+{
+	return event->sequence > 1 && event->opened_ns <= sessions->given_up_ns;
+}
+
+static struct session *make(struct sessions *sessions, const struct flow_event *event)
+{
+	struct session *session = table_add(&sessions->table, event->flow_id);
+	if (!session)
+		return NULL;
+	session->opened = wall_clock(event->opened_ns);
+	session->given_up = may_be_given_up(sessions, event);
+	session->events_missed = session->given_up ? 0 : event->sequence - 1;
+	return session;
+}
+
+/* A session that was given up lives: its findings must be told, which were not told yet. */
+static struct session *revive(struct sessions *sessions, struct session *session, const struct flow_event *event)
+{
+	uint32_t told = session->findings_told;
+	table_remove(&sessions->table, table_find(&sessions->table, session->id));
+	session = make(sessions, event);
+	if (!session)
+		return NULL;
+	session->given_up = true;
+	session->findings_told = told;
+	return session;
+}
+
+/* The session that an event goes into, or NULL. */
+static struct session *session_for(struct sessions *sessions, const struct flow_event *event)
+{
+	struct session *session = sessions_find(sessions, event->flow_id);
+	bool ends = event->reason == EVENT_CLOSED;
+	if (!session)
+		return ends && may_be_given_up(sessions, event) ? NULL : make(sessions, event);
+	if (is_closed(session))
+		return session->given_up && !ends ? revive(sessions, session, event) : NULL;
+	session->events_missed += event->sequence - session->last.sequence - 1;
+	return session;
 }
 
 struct session *sessions_take(struct sessions *sessions, const struct flow_event *event)
 {
-	struct session *session = sessions_find(sessions, event->flow_id);
-	if (!session) {
-		session = make(sessions, event->flow_id);
-		if (!session)
-			return NULL;
-		session->opened = wall_clock(event->opened_ns);
-		session->events_missed = event->sequence - 1;
-	} else if (is_closed(session)) {
-		return session; /* nothing comes after the close */
-	} else {
-		session->events_missed += event->sequence - session->last.sequence - 1;
-	}
+	struct session *session = session_for(sessions, event);
+	if (!session)
+		return NULL;
 	struct flow_event older = session->last;
 	session->last = *event;
 	keep_worse_exposure(&session->last, &older);
@@ -197,9 +183,22 @@ struct session *sessions_take(struct sessions *sessions, const struct flow_event
 	return session;
 }
 
+struct session *sessions_surplus(struct sessions *sessions)
+{
+	struct table *table = &sessions->table;
+	return table->counts[TABLE_OPEN] > sessions->open_max ? table_wake(table, table->rows[TABLE_OPEN]) : NULL;
+}
+
 void sessions_give_up(struct sessions *sessions, struct session *session, struct timespec now)
 {
-	session->events_missed++;
+	bool surplus = sessions->table.counts[TABLE_OPEN] > sessions->open_max;
+	if (surplus && session->last.opened_ns > sessions->given_up_ns)
+		sessions->given_up_ns = session->last.opened_ns;
+	if (surplus)
+		sessions->evicted++;
+	else
+		session->events_missed++; /* the one that told its end */
+	session->given_up = true;
 	handshake_free(session->handshake);
 	session->handshake = NULL;
 	close_session(sessions, session, now);
@@ -207,24 +206,45 @@ void sessions_give_up(struct sessions *sessions, struct session *session, struct
 
 struct session *sessions_find(struct sessions *sessions, uint64_t id)
 {
-	struct session *session = NULL;
-	HASH_FIND(hh, sessions->by_id, &id, sizeof(id), session);
-	return session;
+	struct table_entry *entry = table_find(&sessions->table, id);
+	return entry ? table_wake(&sessions->table, entry) : NULL;
 }
 
-struct session *sessions_oldest(struct sessions *sessions)
+/* ---- walking ---------------------------------------------------------------------------------------------- */
+
+/* Does not wake what it meets: a walk would put all those to sleep that are in use. Without memory, one is left out. */
+static const struct session *show(struct sessions *sessions, struct table_entry *entry)
 {
-	return sessions->by_age;
+	while (entry) {
+		struct session *session = entry->awake ? entry->body : session_unpack_copy(entry->body);
+		session_free(sessions->walked);
+		sessions->walked = entry->awake ? NULL : session;
+		if (session)
+			return session;
+		entry = entry->next;
+	}
+	return NULL;
+}
+
+const struct session *sessions_oldest(struct sessions *sessions)
+{
+	return show(sessions, sessions->table.by_age);
+}
+
+const struct session *sessions_newer(struct sessions *sessions, const struct session *session)
+{
+	struct table_entry *entry = table_find(&sessions->table, session->id);
+	return entry ? show(sessions, entry->next) : NULL;
 }
 
 unsigned sessions_open_count(const struct sessions *sessions)
 {
-	return sessions->open;
+	return sessions->table.counts[TABLE_OPEN];
 }
 
 unsigned sessions_closed_count(const struct sessions *sessions)
 {
-	return sessions->closed;
+	return sessions->table.counts[TABLE_CLOSED];
 }
 
 uint64_t sessions_evicted(const struct sessions *sessions)

@@ -7,9 +7,6 @@
 #include <stdint.h>
 #include <time.h>
 
-#include <uthash.h>
-#include <utlist.h>
-
 #include "event.h"
 #include "handshake.h"
 #include "identity.h"
@@ -26,15 +23,13 @@ struct session {
 	uint32_t findings_told; /* FINDING_MASK: an alert was raised already */
 	uint32_t events_missed; /* holes in the events' sequence */
 	char interface[16];     /* that a forwarded flow was first seen on; "" if it is none, or its name is not known */
+	uint32_t handshake_read[2]; /* bytes of the handshake, by direction */
+	bool given_up;          /* its end was counted before it came: see sessions_give_up() */
 	char *cgroup;           /* path below the cgroup root; NULL: not known. Owned */
 	struct handshake *handshake; /* being read; NULL before TLS and once it is over. Owned */
-	uint32_t handshake_read[2];  /* bytes of it, by direction */
 	struct identity_record *identity; /* of the server; NULL before anything is known of it. Owned */
 	struct tls_summary *tls;     /* what was read of it; NULL without TLS. Owned */
 	char *account;          /* what may be told of the account (name, hash) or NULL. Owned */
-	UT_hash_handle hh;
-	struct session *prev, *next; /* by age: the oldest first */
-	struct session *peer_prev, *peer_next; /* the open ones by age, or the closed ones by their end */
 };
 
 #define SESSION_ID_TEXT_SIZE 17
@@ -44,14 +39,22 @@ const char *session_id_text(uint64_t id, char text[SESSION_ID_TEXT_SIZE]);
 /* Reads what session_id_text() wrote; returns false if text is anything else. */
 bool session_id_parse(const char *text, uint64_t *id);
 
-struct sessions; /* the table: open sessions, and the newest closed ones */
+/*
+ * The table: open sessions, and the newest closed ones. Most of them are waiting for something to happen, and are kept
+ * packed (session_pack.h). A session that is asked for is unpacked, and packed again when others have been; so a
+ * pointer to one is good until the next event is taken in, and no longer.
+ */
+struct sessions;
 
-/* keep: how many closed sessions stay for the CLI; open_max: limit of open ones, the oldest is given up (as
- * unknown) beyond it. Returns NULL without memory. */
+/* keep: how many closed sessions stay for the CLI; open_max: limit of open ones, see sessions_surplus(). Returns NULL
+ * without memory. */
 struct sessions *sessions_new(unsigned keep, unsigned open_max);
 void sessions_free(struct sessions *sessions);
 
-/* Finds or makes the event's session and takes the event in. Does not judge. Returns NULL only without memory. */
+/*
+ * Finds or makes the event's session and takes the event in. Does not judge. Returns NULL where nothing is taken in: the
+ * session is over, or given up and this is its end; or there is no memory.
+ */
 struct session *sessions_take(struct sessions *sessions, const struct flow_event *event);
 
 /* The session's record of its server's identity, made where there is none. NULL without memory. */
@@ -63,13 +66,23 @@ struct identity_record *sessions_identity(struct sessions *sessions, uint64_t id
 /* Takes in a piece of a session's TLS handshake. A piece of an unknown session, and one behind a hole, is passed over. */
 void sessions_take_handshake(struct sessions *sessions, const struct handshake_event *event);
 
-/* Closes a session whose last event was lost: nothing more will come. now is of CLOCK_REALTIME. */
+/* The oldest open session while there are more than open_max, else NULL: for sessions_give_up(). */
+struct session *sessions_surplus(struct sessions *sessions);
+/*
+ * Closes a session whose end was lost, or that is one too many. now is of CLOCK_REALTIME. When its end comes all the same,
+ * that is passed over; if something else comes before, there is a session of that id again, marked given_up.
+ */
 void sessions_give_up(struct sessions *sessions, struct session *session, struct timespec now);
 
-/* Returns the session called id, or NULL. The pointer is valid until the next sessions_take(). */
+/* Returns the session called id, or NULL. The pointer is good until the next event is taken in. */
 struct session *sessions_find(struct sessions *sessions, uint64_t id);
-/* The oldest session; walk with ->next. NULL if there is none. */
-struct session *sessions_oldest(struct sessions *sessions);
+/*
+ * Walks through all sessions, the oldest first: sessions_newer() goes on from one that this or sessions_oldest() has
+ * returned. NULL at the end. What is returned may be a copy, good until the next call of one of the two: to change a
+ * session, find it.
+ */
+const struct session *sessions_oldest(struct sessions *sessions);
+const struct session *sessions_newer(struct sessions *sessions, const struct session *session);
 unsigned sessions_open_count(const struct sessions *sessions);
 unsigned sessions_closed_count(const struct sessions *sessions);
 /* How many open sessions were given up because of open_max. */

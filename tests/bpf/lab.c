@@ -287,6 +287,11 @@ void lab_read_events(void)
 	assert_true(lab.count < LAB_EVENTS_MAX);
 }
 
+int lab_ring_fd(void)
+{
+	return ring_buffer__epoll_fd(ring);
+}
+
 void lab_forget_events(void)
 {
 	lab_read_events();

@@ -51,6 +51,8 @@ bool lab_has_storage(int fd);
 /* Takes in what is in the ring. */
 void lab_read_events(void);
 void lab_forget_events(void);
+/* To be polled: readable once an event wakes who waits for it. */
+int lab_ring_fd(void);
 /* Waits for an event of that reason of the flow with that client port; the newest. Fails the test if none comes. */
 const struct flow_event *lab_wait(uint16_t client_port, enum event_reason reason);
 unsigned lab_count(uint16_t client_port, enum event_reason reason);

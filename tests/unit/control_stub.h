@@ -19,6 +19,8 @@
 
 #include <event2/event.h>
 #include <jansson.h>
+#include <uthash.h>
+#include <utlist.h>
 
 #include "agent.h"
 #include "alert.h"
@@ -31,6 +33,12 @@
 #include "session.h"
 #include "sink.h"
 
+struct stub_session {
+	struct session session;
+	UT_hash_handle hh;
+	struct stub_session *prev, *next;
+};
+
 /* What the stubs answer, and what they were asked. Cleared before each test. */
 static struct {
 	struct kernel_hook hooks[2];
@@ -40,8 +48,8 @@ static struct {
 	int set_mode_result;
 	const char *reload_error;
 	unsigned reloads;
-	struct session *sessions; /* a list, the oldest first */
-	struct session *by_id;
+	struct stub_session *sessions; /* a list, the oldest first */
+	struct stub_session *by_id;
 	unsigned session_count;
 } stub;
 
@@ -133,18 +141,25 @@ unsigned sinks_stats(struct sinks *sinks, struct sink_stats stats[SINKS_MAX])
 	return 0;
 }
 
-struct session *sessions_oldest(struct sessions *sessions)
+const struct session *sessions_oldest(struct sessions *sessions)
 {
 	(void)sessions;
-	return stub.sessions;
+	return stub.sessions ? &stub.sessions->session : NULL;
+}
+
+const struct session *sessions_newer(struct sessions *sessions, const struct session *session)
+{
+	const struct stub_session *next = ((const struct stub_session *)session)->next;
+	(void)sessions;
+	return next ? &next->session : NULL;
 }
 
 struct session *sessions_find(struct sessions *sessions, uint64_t id)
 {
-	struct session *session;
+	struct stub_session *found;
 	(void)sessions;
-	HASH_FIND(hh, stub.by_id, &id, sizeof(id), session);
-	return session;
+	HASH_FIND(hh, stub.by_id, &id, sizeof(id), found);
+	return found ? &found->session : NULL;
 }
 
 unsigned sessions_open_count(const struct sessions *sessions)
@@ -185,23 +200,24 @@ struct fixture {
 static inline struct session *add_session(struct fixture *fixture)
 {
 	static const __u8 address[16] = { [10] = 0xff, [11] = 0xff, [12] = 192, [13] = 0, [14] = 2, [15] = 1 };
-	struct session *session = calloc(1, sizeof(*session));
+	struct stub_session *added = calloc(1, sizeof(*added));
+	struct session *session = &added->session;
 	(void)fixture;
-	assert_non_null(session);
+	assert_non_null(added);
 	session->opened.tv_sec = 1700000000 + stub.session_count;
 	session->id = ++stub.session_count;
 	session->last.reason = EVENT_CLOSED;
 	session->last.server_port = 25;
 	memcpy(session->last.server_address, address, 16);
 	memcpy(session->last.client_address, address, 16);
-	DL_APPEND(stub.sessions, session);
-	HASH_ADD(hh, stub.by_id, id, sizeof(session->id), session);
+	DL_APPEND(stub.sessions, added);
+	HASH_ADD(hh, stub.by_id, session.id, sizeof(session->id), added);
 	return session;
 }
 
 static inline void forget_sessions(void)
 {
-	struct session *session, *next;
+	struct stub_session *session, *next;
 	HASH_CLEAR(hh, stub.by_id);
 	DL_FOREACH_SAFE(stub.sessions, session, next)
 		free(session);
@@ -401,6 +417,7 @@ static inline int set_up(void **state)
 	fixture->config.control_socket = fixture->path;
 	fixture->agent.config = &fixture->config;
 	fixture->agent.base = event_base_new();
+	fixture->agent.monitor_pid = getpid();
 	fixture->agent.started.tv_sec = 1700000000;
 	start_control(fixture);
 	fixture->client = connect_client(fixture);

@@ -118,7 +118,7 @@ static void nothing_gives_the_defaults(void **state)
 		assert_non_null(config->rules[i].reason);
 	}
 	assert_int_equal(config->sessions.keep, 10000);
-	assert_int_equal(config->sessions.open_max, 65536);
+	assert_int_equal(config->sessions.open_max, 262144);
 	assert_int_equal(config->alerts.minimum, SEVERITY_NOTICE);
 	assert_int_equal(config->alerts.repeat_s, 3600);
 	assert_int_equal(config->alerts.rate, 60);

@@ -72,8 +72,9 @@ static void nothing_comes_behind_the_close(void **state)
 	take(sessions, 1, 1, EVENT_CLOSED);
 	struct flow_event late = make_event(1, 2, EVENT_PROGRESS);
 	late.facts = FACT(MAIL_CLEAR);
-	struct session *session = sessions_take(sessions, &late);
-	assert_int_equal(session->last.facts, 0);
+	assert_null(sessions_take(sessions, &late));
+	assert_null(take(sessions, 1, 3, EVENT_CLOSED));
+	assert_int_equal(sessions_find(sessions, 1)->last.facts, 0);
 	assert_int_equal(sessions_closed_count(sessions), 1);
 }
 
@@ -111,15 +112,77 @@ static void the_session_just_closed_stays(void **state)
 	assert_null(sessions_find(sessions, 2));
 }
 
+/* Gives up what is too much, as the agent does. Returns how many that were. */
+static unsigned give_up_surplus(struct sessions *sessions)
+{
+	struct timespec now;
+	struct session *session;
+	unsigned count = 0;
+	clock_gettime(CLOCK_REALTIME, &now);
+	for (; (session = sessions_surplus(sessions)); count++)
+		sessions_give_up(sessions, session, now);
+	return count;
+}
+
+/* One more than may be open: the first one is given up. */
+static void open_one_too_many(struct sessions *sessions)
+{
+	for (uint64_t id = 1; id <= OPEN_MAX; id++)
+		assert_non_null(take(sessions, id, 1, EVENT_OPENED));
+	assert_int_equal(give_up_surplus(sessions), 0);
+	assert_non_null(take(sessions, OPEN_MAX + 1, 1, EVENT_OPENED));
+	assert_int_equal(give_up_surplus(sessions), 1);
+}
+
 static void too_many_open_ones_give_way(void **state)
 {
 	struct sessions *sessions = *state;
-	for (uint64_t id = 1; id <= OPEN_MAX + 1; id++)
-		assert_non_null(take(sessions, id, 1, EVENT_OPENED));
+	open_one_too_many(sessions);
 	assert_int_equal(sessions_open_count(sessions), OPEN_MAX);
 	assert_int_equal(sessions_evicted(sessions), 1);
+	assert_true(sessions_find(sessions, 1)->given_up);
+	assert_int_not_equal(sessions_find(sessions, 1)->closed.tv_sec, 0);
+	assert_int_equal(sessions_find(sessions, 1)->events_missed, 0);
+	assert_false(sessions_find(sessions, OPEN_MAX + 1)->given_up);
+}
+
+/* The end of a flow whose session was given up, and has been forgotten or has not. */
+static void the_end_of_one_given_up_is_no_session(void **state)
+{
+	struct sessions *sessions = *state;
+	struct flow_event end = make_event(1, 2, EVENT_CLOSED);
+	open_one_too_many(sessions);
+	end.opened_ns = sessions_find(sessions, 1)->last.opened_ns;
+	assert_null(sessions_take(sessions, &end));
+	for (uint64_t id = 20; id < 20 + KEEP; id++)
+		take(sessions, id, 1, EVENT_CLOSED);
 	assert_null(sessions_find(sessions, 1));
-	assert_non_null(sessions_find(sessions, OPEN_MAX + 1));
+	assert_null(sessions_take(sessions, &end));
+	assert_null(sessions_find(sessions, 1));
+	/* one that was opened later: it is not known, but only because what told so was lost */
+	assert_int_equal(take(sessions, 40, 3, EVENT_CLOSED)->events_missed, 2);
+}
+
+/* What it did is told, once; that it ended was counted before. */
+static void one_given_up_may_be_heard_of_again(void **state)
+{
+	struct sessions *sessions = *state;
+	struct flow_event mail = make_event(1, 2, EVENT_PROGRESS);
+	open_one_too_many(sessions);
+	sessions_find(sessions, 1)->findings_told = 5;
+	mail.opened_ns = sessions_find(sessions, 1)->last.opened_ns;
+	mail.facts = FACT(MAIL_CLEAR);
+	struct session *session = sessions_take(sessions, &mail);
+	assert_non_null(session);
+	assert_true(session->given_up);
+	assert_int_equal(session->findings_told, 5);
+	assert_int_equal(session->last.facts, FACT(MAIL_CLEAR));
+	assert_int_equal(session->closed.tv_sec, 0);
+	assert_int_equal(session->events_missed, 0);
+	session = take(sessions, 1, 3, EVENT_CLOSED);
+	assert_true(session->given_up);
+	assert_int_not_equal(session->closed.tv_sec, 0);
+	assert_null(take(sessions, 1, 4, EVENT_CLOSED));
 }
 
 static struct session *expose(struct sessions *sessions, uint32_t sequence, const char *mechanism, const char *account, uint64_t facts)
@@ -181,6 +244,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_newest_closed_ones_are_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_session_just_closed_stays, setup, teardown),
 		cmocka_unit_test_setup_teardown(too_many_open_ones_give_way, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_end_of_one_given_up_is_no_session, setup, teardown),
+		cmocka_unit_test_setup_teardown(one_given_up_may_be_heard_of_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_worst_exposure_is_remembered, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_attempt_without_credential_exposes_nobody, setup, teardown),
 		cmocka_unit_test(ids_read_back),

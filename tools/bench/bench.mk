@@ -1,13 +1,18 @@
-# What the agent costs: tools/bench.sh and its programs.
+# What the agent costs: tools/bench.sh, what it sources, and their programs.
 
 BENCH_PKGS := libbpf libssl libcrypto
 
 $(BUILD)/bench/packet: $(patsubst %,$(BUILD)/bench/%.o,packet programs tls)
 $(BUILD)/bench/run_time: $(patsubst %,$(BUILD)/bench/%.o,run_time programs)
 $(BUILD)/bench/handshakes: $(BUILD)/bench/handshakes.o
-$(BUILD)/bench/run_time: | $(BUILD)/bench/handshakes
+$(BUILD)/bench/flows: $(patsubst %,$(BUILD)/bench/%.o,flows programs ring sockets tls)
+$(BUILD)/bench/latency: $(patsubst %,$(BUILD)/bench/%.o,latency ring sockets)
 
-$(BUILD)/bench/packet $(BUILD)/bench/run_time $(BUILD)/bench/handshakes:
+BENCH := $(patsubst %,$(BUILD)/bench/%,packet run_time handshakes flows latency)
+.PHONY: bench-programs
+bench-programs: $(BENCH)
+
+$(BENCH):
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(shell pkg-config --libs $(BENCH_PKGS)) -lpthread
 

@@ -25,7 +25,7 @@ static X509 *make_certificate(EVP_PKEY *key)
 	return certificate;
 }
 
-static SSL *make_server(int fd)
+static SSL *make_server(void)
 {
 	EVP_PKEY *key = EVP_EC_gen("P-256");
 	X509 *certificate = key ? make_certificate(key) : NULL;
@@ -34,24 +34,20 @@ static SSL *make_server(int fd)
 	if (certificate && context && SSL_CTX_use_certificate(context, certificate) == 1 &&
 	    SSL_CTX_use_PrivateKey(context, key) == 1)
 		server = SSL_new(context);
-	if (server) {
-		SSL_set_fd(server, fd);
+	if (server)
 		SSL_set_accept_state(server);
-	}
 	SSL_CTX_free(context);
 	X509_free(certificate);
 	EVP_PKEY_free(key);
 	return server;
 }
 
-static SSL *make_client(int fd)
+static SSL *make_client(void)
 {
 	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
 	SSL *client = context ? SSL_new(context) : NULL;
-	if (client) {
-		SSL_set_fd(client, fd);
+	if (client)
 		SSL_set_connect_state(client);
-	}
 	SSL_CTX_free(context);
 	return client;
 }
@@ -84,9 +80,9 @@ static int shake_hands(struct tls_pair *pair)
 
 int tls_pair_open(struct tls_pair *pair, int client, int server)
 {
-	pair->client = make_client(client);
-	pair->server = make_server(server);
-	if (!pair->client || !pair->server)
+	pair->client = make_client();
+	pair->server = make_server();
+	if (!pair->client || !pair->server || SSL_set_fd(pair->client, client) != 1 || SSL_set_fd(pair->server, server) != 1)
 		return -1;
 	set_blocking(client, false); /* one thread plays both sides */
 	set_blocking(server, false);
@@ -100,4 +96,63 @@ void tls_pair_close(struct tls_pair *pair)
 {
 	SSL_free(pair->client);
 	SSL_free(pair->server);
+}
+
+/* ---- a script --------------------------------------------------------------------------------------------- */
+
+static bool use_memory(SSL *side)
+{
+	BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
+	if (!in || !out) {
+		BIO_free(in);
+		BIO_free(out);
+		return false;
+	}
+	SSL_set_bio(side, in, out); /* they are the SSL's now */
+	return true;
+}
+
+/* What one side has written becomes the script's next message, and goes to the other side. */
+static bool pass_on(struct tls_script *script, SSL *from, SSL *to, bool from_server)
+{
+	struct tls_message *message = &script->messages[script->count];
+	int length = (int)BIO_ctrl_pending(SSL_get_wbio(from));
+	if (length == 0)
+		return true;
+	if (script->count == TLS_SCRIPT_MAX || (size_t)length > sizeof(message->bytes))
+		return false;
+	script->count++;
+	message->from_server = from_server;
+	message->length = (size_t)length;
+	return BIO_read(SSL_get_wbio(from), message->bytes, length) == length &&
+	       BIO_write(SSL_get_rbio(to), message->bytes, length) == length;
+}
+
+static bool write_script(struct tls_script *script, const struct tls_pair *pair)
+{
+	static const char data[TLS_SCRIPT_DATA];
+	bool client = false, server = false;
+	for (unsigned turn = 0; turn < TLS_SCRIPT_MAX && !(client && server); turn++) {
+		int result = step(pair->client);
+		client = result == 1;
+		if (result < 0 || !pass_on(script, pair->client, pair->server, false))
+			return false;
+		result = step(pair->server);
+		server = result == 1;
+		if (result < 0 || !pass_on(script, pair->server, pair->client, true))
+			return false;
+	}
+	return client && server && SSL_write(pair->client, data, sizeof(data)) > 0 &&
+	       pass_on(script, pair->client, pair->server, false) && SSL_write(pair->server, data, sizeof(data)) > 0 &&
+	       pass_on(script, pair->server, pair->client, true);
+}
+
+int tls_script_make(struct tls_script *script)
+{
+	struct tls_pair pair = { .client = make_client(), .server = make_server() };
+	bool made = pair.client && pair.server && use_memory(pair.client) && use_memory(pair.server);
+	script->count = 0;
+	made = made && write_script(script, &pair);
+	tls_pair_close(&pair);
+	return made ? 0 : -1;
 }

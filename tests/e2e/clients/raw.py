@@ -107,12 +107,16 @@ def name_of(error):
 
 
 def main():
-    host, port, steps = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+    print(json.dumps(play(lambda: Player(sys.argv[1], sys.argv[2]), json.loads(sys.argv[3]))))
+
+
+def play(connect, steps):
+    """Plays the steps on what connect() returns. Returns the report."""
     report = {"error": None, "step": 0, "seconds": 0.0, "received": ""}
     player = None
     began = time.monotonic()
     try:
-        player = Player(host, port)
+        player = connect()
         for index, (verb, *values) in enumerate(steps):
             report["step"] = index
             began = time.monotonic()
@@ -121,7 +125,8 @@ def main():
         report["error"] = name_of(error)
     report["seconds"] = time.monotonic() - began
     report["received"] = player.received.decode("latin-1") if player else ""
-    print(json.dumps(report))
+    return report
 
 
-main()
+if __name__ == "__main__":
+    main()

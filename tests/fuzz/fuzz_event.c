@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Fuzzes the way of an event: ring records of any size and any bytes, through decoder, session, judgement, alert, JSON.
+ * Only what stands behind kernel.h, and the sinks, are stubs. The input: a byte of options, then records: a byte that
+ * says which kind, and a piece that is copied over it. Whatever comes in, each record is counted, each session has an
+ * outcome, and what goes out is one printable line of JSON.
+ */
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "agent.h"
+#include "alert.h"
+#include "config.h"
+#include "control.h"
+#include "event_record.h"
+#include "facts.h"
+#include "fuzz.h"
+#include "history.h"
+#include "identity_check.h"
+#include "event_ring.h"
+#include "monitor.h"
+#include "resumption.h"
+#include "session.h"
+#include "session_json.h"
+#include "sink.h"
+
+#define OPEN_MAX 6
+#define KEEP 4
+#define KIND_RAW 4 /* kinds up to here: flow, handshake, witness, certificate, any size */
+#define KIND_FITTED 0x80 /* values are brought into their ranges, so that most records are believed */
+
+static struct fuzz_input input;
+static uint64_t records;
+static uint8_t options;
+
+/* ---- what stands behind the agent -------------------------------------------------------------------------- */
+
+static void check_line(const char *text)
+{
+	for (; *text; text++)
+		REQUIRE((unsigned char)*text >= 0x20 && *text != 0x7f);
+}
+
+void sinks_write(struct sinks *sinks, enum severity severity, const char *sentence, const char *json)
+{
+	(void)sinks;
+	REQUIRE(severity < SEVERITY_COUNT);
+	check_line(sentence);
+	check_line(json);
+	json_t *record = json_loads(json, JSON_REJECT_DUPLICATES, NULL);
+	REQUIRE(json_is_object(record));
+	json_decref(record);
+}
+
+void control_publish_session(struct control *control, const struct session *session)
+{
+	(void)control;
+	json_t *row = session_json(session);
+	char *text = row ? json_dumps(row, JSON_COMPACT) : NULL;
+	REQUIRE(text != NULL);
+	check_line(text);
+	free(text);
+	json_decref(row);
+	REQUIRE(session->judgement.outcome < OUTCOME_COUNT);
+	REQUIRE((session->judgement.outcome == OUTCOME_UNKNOWN) == (session->judgement.unknown_reason != NULL));
+	REQUIRE(session->judgement.findings >> FINDING_COUNT == 0);
+}
+
+void control_publish_alert(struct control *control, const struct alert *alert)
+{
+	(void)control;
+	REQUIRE(alert->finding < FINDING_COUNT && alert->severity < SEVERITY_COUNT);
+}
+
+/* Errands are answered once the events are read, as the loop does it. */
+struct errand {
+	enum monitor_operation operation;
+	uint64_t flow_id;
+	int result;
+};
+
+#define ERRANDS_MAX 64
+static struct errand errands[ERRANDS_MAX];
+static unsigned errand_count;
+
+static int run_errand(enum monitor_operation operation, const struct flow_event *event, int result)
+{
+	if (errand_count == ERRANDS_MAX)
+		return -EAGAIN;
+	errands[errand_count++] = (struct errand){ operation, event->flow_id, result };
+	return 0;
+}
+
+int monitor_destroy_socket(struct monitor *monitor, const struct flow_event *event)
+{
+	(void)monitor;
+	return run_errand(MONITOR_DESTROY_SOCKET, event, event->pid & 1 ? -ENOENT : event->pid & 2 ? -EPERM : 0);
+}
+
+int monitor_find_socket(struct monitor *monitor, const struct flow_event *event)
+{
+	(void)monitor;
+	return run_errand(MONITOR_FIND_SOCKET, event, event->pid & 1 ? -ENOENT : 0);
+}
+
+int monitor_set_identity(struct monitor *monitor, uint64_t flow_id, enum identity identity)
+{
+	(void)monitor;
+	REQUIRE(flow_id != 0 && identity <= IDENTITY_LEFT_OPEN);
+	return 0;
+}
+
+int monitor_release_socket(struct monitor *monitor, const struct flow_event *event, uint32_t pid)
+{
+	(void)monitor;
+	(void)pid;
+	return run_errand(MONITOR_RELEASE_SOCKET, event, event->pid & 1 ? -ENOENT : 0);
+}
+
+static void answer_errands(struct agent *agent)
+{
+	for (unsigned i = 0; i < errand_count; i++)
+		agent_take_answer(agent, errands[i].operation, errands[i].flow_id, errands[i].result);
+	errand_count = 0;
+}
+
+void monitor_witness_sender(struct monitor *monitor, uint32_t pid)
+{
+	(void)monitor;
+	(void)pid;
+}
+
+char *monitor_cgroup_path(struct monitor *monitor, uint64_t cgroup_id)
+{
+	(void)monitor;
+	return cgroup_id & 1 ? NULL : strdup("/sender\033.slice");
+}
+
+void monitor_counters(struct monitor *monitor, uint64_t counters[COUNTER_COUNT])
+{
+	(void)monitor;
+	memset(counters, 0, COUNTER_COUNT * sizeof(*counters));
+	counters[COUNTER_EVENTS_LOST] = 1; /* so that a sweep looks */
+}
+
+const char *monitor_cgroup(const struct monitor *monitor)
+{
+	(void)monitor;
+	return "/";
+}
+
+const struct kernel_hook *monitor_hooks(struct monitor *monitor, unsigned *count)
+{
+	(void)monitor;
+	*count = 0;
+	return NULL;
+}
+
+enum policy_mode monitor_mode(const struct monitor *monitor)
+{
+	(void)monitor;
+	return MODE_BLOCK;
+}
+
+int monitor_set_mode(struct monitor *monitor, enum policy_mode mode)
+{
+	(void)monitor;
+	(void)mode;
+	return 0;
+}
+
+int monitor_set_policy(struct monitor *monitor, const struct config *config)
+{
+	(void)monitor;
+	(void)config;
+	return 0;
+}
+
+int monitor_open_config(struct monitor *monitor)
+{
+	(void)monitor;
+	return -ENOENT;
+}
+
+/* ---- records ----------------------------------------------------------------------------------------------- */
+
+union record {
+	struct flow_event flow;
+	struct handshake_event handshake;
+	struct witness_event witness;
+	struct certificate_event certificate;
+	uint8_t bytes[2048];
+};
+
+static void fit(union record *record, unsigned kind)
+{
+	record->flow.flow_id = 1 + record->flow.flow_id % (OPEN_MAX + 2); /* all kinds have it at their start */
+	if (kind == 0) {
+		struct flow_event *flow = &record->flow;
+		flow->time_ns >>= 2;
+		flow->opened_ns >>= 2;
+		flow->held_ns >>= 2;
+		flow->sequence = flow->sequence ? flow->sequence : 1;
+		flow->reason = (uint8_t)(EVENT_OPENED + flow->reason % EVENT_HELD);
+		flow->end %= FLOW_END_RESET + 1;
+		flow->require %= REQUIRE_VERIFIED + 1;
+		flow->undecided &= 1;
+		flow->facts &= (1ULL << FACT_COUNT) - 1;
+		flow->stopped &= flow->facts;
+		flow->mechanism[MECHANISM_SIZE - 1] = flow->account[ACCOUNT_SIZE - 1] = flow->server_name[SERVER_NAME_SIZE - 1] = 0;
+	} else if (kind == 1) {
+		record->handshake.length = (uint16_t)(1 + record->handshake.length % HANDSHAKE_CHUNK);
+		record->handshake.from_server &= 1;
+		record->handshake.offset %= HANDSHAKE_LIMIT;
+	} else if (kind == 2) {
+		record->witness.time_ns >>= 2;
+		record->witness.library = (uint8_t)(1 + record->witness.library % WITNESS_GNUTLS);
+		record->witness.kind = (uint8_t)(1 + record->witness.kind % WITNESS_RESULT);
+		record->witness.named %= WITNESS_NAMED_SEVERAL + 1;
+		record->witness.mode %= WITNESS_MODE_STRICT + 1;
+		record->witness.name_length %= WITNESS_NAME_SIZE;
+		record->witness.name[WITNESS_NAME_SIZE - 1] = 0;
+	}
+}
+
+static bool next_record(union record *record, size_t *size)
+{
+	static const size_t sizes[] = { sizeof(struct flow_event), sizeof(struct handshake_event), sizeof(struct witness_event),
+					sizeof(struct certificate_event) };
+	size_t length;
+	if (!input.left)
+		return false;
+	uint8_t kind = fuzz_byte(&input);
+	const uint8_t *piece = fuzz_piece(&input, &length);
+	memset(record, 0, sizeof(*record));
+	memcpy(record, piece, length < sizeof(*record) ? length : sizeof(*record));
+	unsigned which = (kind & ~KIND_FITTED) % (KIND_RAW + 1);
+	*size = which == KIND_RAW ? length : sizes[which];
+	if (kind & KIND_FITTED)
+		fit(record, which);
+	return true;
+}
+
+/* In memory of the record's own size, so that a read behind it is seen. */
+unsigned event_ring_read(struct event_ring *ring, const struct event_reader *reader)
+{
+	union record record;
+	size_t size;
+	(void)ring;
+	while (next_record(&record, &size)) {
+		void *copy = malloc(size ? size : 1);
+		REQUIRE(copy != NULL);
+		memcpy(copy, &record, size < sizeof(record) ? size : sizeof(record));
+		if (size <= sizeof(record) && !event_record_take(reader, copy, size))
+			reader->malformed(reader->context);
+		records += size <= sizeof(record);
+		free(copy);
+	}
+	return 0;
+}
+
+/* ---- the agent --------------------------------------------------------------------------------------------- */
+
+static struct config *load_config(void)
+{
+	static const char text[] = "mode: block\n"
+				   "policy:\n"
+				   "  default: {require: verified, action: block}\n"
+				   "  rules:\n"
+				   "    - {to: 192.0.2.0/24, require: verified, name: mx.example}\n";
+	char path[64], error[256] = "";
+	int fd = memfd_create("config", MFD_CLOEXEC);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	REQUIRE(fd >= 0 && write(fd, text, sizeof(text) - 1) == (ssize_t)sizeof(text) - 1);
+	struct config *config = config_load(path, error, sizeof(error));
+	if (!config)
+		fprintf(stderr, "%s\n", error);
+	REQUIRE(config != NULL);
+	close(fd);
+	return config;
+}
+
+static void open_agent(struct agent *agent)
+{
+	static struct config *config;
+	static struct identity_checker *checker;
+	char error[256];
+	if (!config) {
+		config = load_config();
+		checker = identity_checker_new(NULL, error, sizeof(error));
+		REQUIRE(checker != NULL);
+	}
+	config->account = (enum account_form)(options % (ACCOUNT_NONE + 1));
+	agent->config = config;
+	agent->identity_checker = checker;
+	agent->sessions = sessions_new(KEEP, OPEN_MAX);
+	agent->history = history_new(config->fallback_window_s, 8);
+	agent->alerts = alerts_new(config, agent_emit_alert, agent);
+	agent->resumption = resumption_new(4);
+	REQUIRE(agent->sessions && agent->history && agent->alerts && agent->resumption);
+}
+
+static void close_agent(struct agent *agent)
+{
+	struct timespec now = { .tv_sec = 2000000000 };
+	alerts_flush(agent->alerts, now);
+	alerts_free(agent->alerts);
+	history_free(agent->history);
+	resumption_free(agent->resumption);
+	sessions_free(agent->sessions);
+	agent_forget_cgroups(agent);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct agent agent = { 0 };
+	input = (struct fuzz_input){ data, size };
+	records = 0;
+	options = fuzz_byte(&input);
+	open_agent(&agent);
+	agent_read_events(&agent);
+	answer_errands(&agent);
+	agent_sweep(&agent);
+	answer_errands(&agent);
+	REQUIRE(agent.counts.events_read == records);
+	REQUIRE(sessions_open_count(agent.sessions) <= OPEN_MAX && sessions_closed_count(agent.sessions) <= KEEP);
+	close_agent(&agent);
+	return 0;
+}
