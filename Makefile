@@ -148,6 +148,7 @@ clean:
 
 include tests/tests.mk
 include tests/bpf.mk
+include tests/catalogue.mk
 include tests/e2e.mk
 include tests/vm.mk
 include tests/fuzz.mk

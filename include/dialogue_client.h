@@ -277,6 +277,8 @@ static __always_inline void client_line_end(struct client_parser *client, const 
 		client->facts |= FACT(QUIT_SENT);
 		break;
 	case COMMAND_STARTTLS:
+		if (client->facts & (FACT(CREDENTIAL_CLEAR) | FACT(MAIL_CLEAR)))
+			client->facts |= FACT(STARTTLS_LATE);
 		client->facts |= FACT(STARTTLS_ASKED);
 		client->anonymoustls = client->word_length == ANONYMOUSTLS_LENGTH;
 		break;

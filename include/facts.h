@@ -60,7 +60,8 @@
 	X(BLOCKED,                "blocked")                /* client: a segment was dropped by policy */                \
 	X(WOULD_BLOCK,            "would-block")            /* client: block mode would have dropped a segment */  \
 	X(HELD,                   "held")                   /* client: application data waited for the peer's verdict */ \
-	X(CLIENT_PROCEEDED,       "client-proceeded")       /* client: more application data than a QUIT */
+	X(CLIENT_PROCEEDED,       "client-proceeded")       /* client: more application data than a QUIT */        \
+	X(STARTTLS_LATE,          "starttls-late")          /* client: STARTTLS behind a credential or MAIL in clear */
 /* clang-format on */
 
 enum fact_bit {

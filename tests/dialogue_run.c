@@ -178,7 +178,8 @@ struct flow_event dialogue_run_event(const struct dialogue_run *run, enum event_
 		.server_alert = run->server.alert,
 		.starttls_anonymous = run->client.anonymoustls,
 	};
-	memcpy(event.mechanism, run->client.mechanism, sizeof(event.mechanism));
+	if (run->client.state != CLIENT_MECHANISM) /* half a name says nothing */
+		memcpy(event.mechanism, run->client.mechanism, sizeof(event.mechanism));
 	if (run->client.account_known)
 		memcpy(event.account, run->client.account, sizeof(event.account));
 	memcpy(event.server_name, run->server.name, sizeof(event.server_name));

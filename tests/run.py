@@ -37,8 +37,8 @@ def read_cases(suite, path):
     return count
 
 
-def run_cmocka(program, scratch):
-    """One test program; a crash counts as a failure whatever it had written by then."""
+def run_cmocka(program, scratch, show=False):
+    """One test program; a crash counts as a failure whatever it had written by then. show: print its output in any case."""
     suite = os.path.basename(program)
     files = os.path.join(scratch, suite + "-%g.xml")
     environment = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="xml", CMOCKA_XML_FILE=files)
@@ -53,8 +53,8 @@ def run_cmocka(program, scratch):
     told = any(entry[2] == "failed" for entry in results[before:])
     if count == 0 or (status != 0 and not told):
         note(suite, "(the program)", "failed", f"exit status {status}")
-    if status != 0:
-        print(output[-6000:], flush=True)
+    if show or status != 0:
+        print(output if show else output[-6000:], flush=True)
 
 
 def run_pytest(scratch):
@@ -93,11 +93,13 @@ def programs(pattern):
 
 
 def main():
-    wanted = sys.argv[1:] or ["unit", "bpf", "demo", "e2e", "fuzz", "lint"]
+    wanted = sys.argv[1:] or ["unit", "bpf", "catalogue", "demo", "e2e", "fuzz", "lint"]
     with tempfile.TemporaryDirectory(prefix="smtpward-tests-") as scratch:
         for suite, pattern in (("unit", "test_*[!.]?"), ("bpf", "bpf_*[!.]?")):
             for program in programs(pattern) if suite in wanted else []:
                 run_cmocka(program, scratch)
+        for program in programs("catalogue") if "catalogue" in wanted else []:
+            run_cmocka(program, scratch, show=True)  # a table of cases and paths
         if "demo" in wanted:
             print("--- demo", flush=True)
             run_command("demo", "the scene", ["tools/demo.sh"])

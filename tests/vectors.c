@@ -6,6 +6,7 @@
 #include "facts.h"
 
 #include "vectors/shorthand.h"
+#include "vectors/sources.h"
 
 /* clang-format off */
 const struct vector vectors[] = {
@@ -16,10 +17,20 @@ const struct vector vectors[] = {
 #include "vectors/mail.h"
 #include "vectors/tls.h"
 #include "vectors/handshake.h"
+#include "vectors/removed.h"
+#include "vectors/codes.h"
+#include "vectors/alerts.h"
+#include "vectors/attacks.h"
+#include "vectors/traps.h"
 };
 /* clang-format on */
 
 const size_t vector_count = sizeof(vectors) / sizeof(vectors[0]);
+
+uint8_t vector_alert(unsigned alert)
+{
+	return alert == VECTOR_CLOSE_NOTIFY ? 0 : alert ? (uint8_t)alert : TLS_ALERT_NONE;
+}
 
 unsigned vector_steps(const struct vector *vector)
 {

@@ -120,6 +120,8 @@ start_agent() {
 		syslog: {${3:-enabled: false}}
 		file:
 		  path: $scratch/alerts
+		privileges:
+		  user: nobody
 		metrics:
 		  enabled: false
 		${2:-}

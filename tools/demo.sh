@@ -102,6 +102,8 @@ start_agent() {
 		  enabled: false
 		file:
 		  path: $scratch/alerts
+		privileges:
+		  user: nobody
 		metrics:
 		  enabled: false
 	EOF

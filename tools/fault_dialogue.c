@@ -139,7 +139,7 @@ static bool do_ehlo(struct link *link, char *argument)
 static bool do_helo(struct link *link, char *argument)
 {
 	(void)argument;
-	return link_reply(link, "250 server.example");
+	return link_reply(link, "%u server.example", link->faults->helo_code ? link->faults->helo_code : 250);
 }
 
 /* Writes the answer to STARTTLS, with what is injected behind it. Sets *accepted. */

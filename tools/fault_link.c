@@ -192,6 +192,16 @@ bool link_reply(struct link *link, const char *format, ...)
 	return link_write(link, line, strlen(line));
 }
 
+/* A client whose handshake has failed may go on in clear: what it says is recorded, but for what the handshake took. */
+static void hear_out(struct link *link)
+{
+	const struct timeval idle = { .tv_sec = 2 };
+
+	shutdown(link->fd, SHUT_WR);
+	setsockopt(link->fd, SOL_SOCKET, SO_RCVTIMEO, &idle, sizeof(idle));
+	link_swallow(link);
+}
+
 bool link_start_tls(struct link *link)
 {
 	char text[256];
@@ -203,6 +213,7 @@ bool link_start_tls(struct link *link)
 		record(link->id, "tls-failed", NULL, text, strlen(text));
 		ERR_clear_error();
 		SSL_free(ssl);
+		hear_out(link);
 		return false;
 	}
 	link->ssl = ssl;

@@ -29,6 +29,7 @@ static const struct fault {
 	FAULT("mask", RAW, mask, "this keyword in STARTTLS's place"),
 	FAULT("ehlo-text", RAW, ehlo_text, "the whole EHLO reply, verbatim"),
 	FAULT("ehlo-code", NUMBER, ehlo_code, "code of the EHLO reply; keywords only with 2xx"),
+	FAULT("helo-code", NUMBER, helo_code, "code of the HELO reply"),
 	FAULT("ehlo-blank-line", FLAG, ehlo_blank_line, "a blank line inside the EHLO reply"),
 	FAULT("ehlo-unended", FLAG, ehlo_unended, "only '250-' lines, then silence"),
 	FAULT("starttls-last", FLAG, starttls_last, "STARTTLS as the last line of the EHLO reply"),
@@ -55,6 +56,7 @@ static const struct fault {
 	FAULT("data-code", NUMBER, data_code, "answer to DATA"),
 	FAULT("lf-only", FLAG, lf_only, "lines end in LF alone"),
 	FAULT("segment", NUMBER, segment, "bytes in a segment at most"),
+	FAULT("patience-ms", NUMBER, patience_ms, "closes where the client says nothing for that long"),
 	FAULT("drip-ms", NUMBER, drip_ms, "pause between segments"),
 };
 

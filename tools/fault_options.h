@@ -23,6 +23,7 @@ struct faults {
 	struct bytes mask;      /* keyword in STARTTLS's place */
 	struct bytes ehlo_text; /* the whole reply, verbatim */
 	unsigned ehlo_code;
+	unsigned helo_code;
 	bool ehlo_blank_line;
 	bool ehlo_unended;
 	bool starttls_last;
@@ -55,6 +56,7 @@ struct faults {
 	bool lf_only;
 	unsigned segment; /* bytes in a segment */
 	unsigned drip_ms; /* pause between segments */
+	unsigned patience_ms; /* closes where the client says nothing for that long; 0: two minutes */
 };
 
 /* Takes NAME or NAME=VALUE into faults. Returns NULL, or what is wrong with it (static text). */

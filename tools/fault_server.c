@@ -64,6 +64,8 @@ static void prepare_socket(int fd)
 	struct timeval idle = { .tv_sec = IDLE_SECONDS };
 	int on = 1;
 
+	if (faults.patience_ms)
+		idle = (struct timeval){ .tv_sec = faults.patience_ms / 1000, .tv_usec = faults.patience_ms % 1000 * 1000 };
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &idle, sizeof(idle));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &idle, sizeof(idle));

@@ -53,6 +53,7 @@ struct agent {
 	struct monitor *monitor;   /* the way to the kernel */
 	struct event_ring *ring;
 	pid_t monitor_pid;
+	gid_t admin_group; /* whose members may change things; (gid_t)-1: nobody but root */
 	bool monitor_gone; /* found out by the loop */
 	struct sessions *sessions;
 	struct history *history;

@@ -3,12 +3,15 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <event2/event.h>
+#include <jansson.h>
+#include <openssl/x509.h>
 
 #include "agent.h"
 #include "agent_process.h"
@@ -21,6 +24,7 @@
 #include "metrics.h"
 #include "monitor.h"
 #include "resumption.h"
+#include "sandbox.h"
 #include "session.h"
 #include "sink.h"
 
@@ -214,6 +218,25 @@ static int prepare(struct agent *agent, const struct agent_process *process)
 	return EX_OK;
 }
 
+/* What the agent reads by name: users, the time zone, and the system's certificate authorities. */
+static int give_up_rights(const struct agent *agent, const struct agent_process *process)
+{
+	const char *authorities = getenv(X509_get_default_cert_dir_env());
+	const char *const readable[] = { "/etc", "/usr/share/zoneinfo", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates",
+					 authorities ? authorities : X509_get_default_cert_dir(), NULL };
+	const struct sandbox sandbox = { .profile = SANDBOX_AGENT, .uid = process->privileges->user,
+					 .gid = process->privileges->user_group, .readable = readable,
+					 .required = agent->config->privileges.required };
+	char error[256];
+
+	tzset();
+	json_object_seed(0); /* by /dev/urandom, which is out of reach later */
+	if (sandbox_enter(&sandbox, error, sizeof(error)) == 0)
+		return EX_OK;
+	fprintf(stderr, "smtpwardd: %s: `privileges.hardening: available` would start without it\n", error);
+	return EX_UNAVAILABLE;
+}
+
 static int open_sink_file(void *context)
 {
 	return monitor_open_sink(context);
@@ -227,7 +250,10 @@ static int start(struct agent *agent, const struct agent_process *process)
 	uint64_t ring_size;
 	char error[512];
 
-	(void)process;
+	int result = give_up_rights(agent, process);
+	if (result)
+		return result;
+	config_set_user_lookup(monitor_user_id, agent->monitor); /* a name service's modules may do anything */
 	agent->sinks = sinks_open(agent->config, &opener, error, sizeof(error));
 	if (!agent->sinks)
 		return complain(error);
@@ -292,7 +318,8 @@ static void let_go_of_terminal(int null)
 
 int agent_process_run(const struct agent_process *process)
 {
-	struct agent agent = { .config = process->config, .config_path = process->config_path, .monitor_pid = process->monitor_pid };
+	struct agent agent = { .config = process->config, .config_path = process->config_path, .monitor_pid = process->monitor_pid,
+			       .admin_group = process->privileges->admin_group };
 	struct loop loop = { 0 };
 	int null = process->foreground ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
 

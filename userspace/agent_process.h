@@ -8,11 +8,13 @@
 
 #include "config.h"
 #include "monitor_protocol.h"
+#include "privileges.h"
 
 struct agent_process {
 	struct config *config; /* freed at the end */
 	const char *config_path; /* as given with -c, or NULL */
 	bool foreground; /* else standard input, output and error are let go of once the agent is at work */
+	const struct privileges *privileges;
 	pid_t monitor_pid;
 	int lanes[LANE_COUNT], orders; /* to the monitor */
 	int listening; /* the control socket */

@@ -27,6 +27,20 @@ static void status_health(const json_t *answer)
 	}
 }
 
+static void status_privileges(const json_t *answer)
+{
+	const json_t *privileges = json_object_get(answer, "privileges"), *agent = json_object_get(privileges, "agent");
+	long long landlock = member_number(agent, "landlock");
+	bool seccomp = member_true(agent, "seccomp");
+	char text[512];
+
+	snprintf(text, sizeof(text), "agent: uid %lld, capabilities %s, %s, %s", member_number(agent, "uid"),
+		 member_text(agent, "capabilities"), landlock ? "Landlock" : "no Landlock", seccomp ? "seccomp" : "no seccomp");
+	line("privileges", landlock && seccomp ? COLOUR_NONE : COLOUR_POOR, text);
+	snprintf(text, sizeof(text), "monitor: %s", member_text(json_object_get(privileges, "monitor"), "capabilities"));
+	line("", COLOUR_NONE, text);
+}
+
 static void status_hooks(const json_t *answer)
 {
 	static const char *const headers[] = { "HOOK", "STATE", "ERROR", NULL };
@@ -133,6 +147,7 @@ static void status_print(const json_t *answer)
 		 member_number(sessions, "closed"));
 	line("sessions", COLOUR_NONE, text);
 	status_witness_line(answer);
+	status_privileges(answer);
 	status_hooks(answer);
 	status_witness(answer);
 	status_numbers("KERNEL", json_object_get(json_object_get(answer, "counters"), "kernel"));

@@ -202,6 +202,19 @@ static bool take_identity(const struct config_text *text, const struct raw_ident
 	return take_path(text, "identity.trust", raw->trust, &config->identity.trust);
 }
 
+static bool take_privileges(const struct raw_config *raw, struct config *config)
+{
+	const struct raw_privileges *privileges = raw->privileges;
+	const struct raw_control *control = raw->control;
+	if (privileges && privileges->containers)
+		config->privileges.containers = *privileges->containers;
+	if (privileges && privileges->hardening)
+		config->privileges.required = *privileges->hardening != 0;
+	return (!privileges || take_text(&config->privileges.user, privileges->user)) &&
+	       (!control || (take_text(&config->control.owner, control->owner) && take_text(&config->control.group, control->group) &&
+			     take_text(&config->control.admin_group, control->admin_group)));
+}
+
 /* ---- all together ----------------------------------------------------------------------------------------- */
 
 static struct config *new_defaults(void)
@@ -225,7 +238,9 @@ static struct config *new_defaults(void)
 	config->journal = JOURNAL_AUTO;
 	config->metrics.enabled = true;
 	config->metrics.port = 9847;
-	if (take_text(&config->control_socket, CONTROL_SOCKET_PATH) && take_text(&config->syslog.prefix, "@cee:") &&
+	config->privileges.containers = true;
+	config->privileges.required = true;
+	if (take_text(&config->control_socket, CONTROL_SOCKET_PATH) && take_text(&config->privileges.user, "smtpward") && take_text(&config->syslog.prefix, "@cee:") &&
 	    take_text(&config->syslog.socket, "/dev/log") && take_text(&config->metrics.address, "127.0.0.1"))
 		return config;
 	config_free(config);
@@ -246,7 +261,8 @@ static bool take_all(const struct config_text *text, const struct raw_config *ra
 	       take_ports(text, raw->ports, config) && take_tc(raw->tc, config) && config_take_policy(text, raw->policy, config) &&
 	       take_identity(text, raw->identity, config) && take_sessions(text, raw->sessions, config) &&
 	       take_alerts(text, raw->alerts, config) &&
-	       take_sinks(text, raw, config) && take_metrics(text, raw->metrics, config);
+	       take_sinks(text, raw, config) && take_metrics(text, raw->metrics, config) &&
+	       take_privileges(raw, config);
 }
 
 /* What is wrong with the file as a whole. */
@@ -351,6 +367,10 @@ void config_free(struct config *config)
 	free(config->identity.trust);
 	free(config->cgroup);
 	free(config->control_socket);
+	free(config->control.owner);
+	free(config->control.group);
+	free(config->control.admin_group);
+	free(config->privileges.user);
 	free(config->syslog.prefix);
 	free(config->syslog.socket);
 	free(config->file.path);

@@ -41,6 +41,15 @@ struct config {
 		unsigned interface_count;
 	} tc;
 	char *control_socket;
+	struct {
+		char *owner, *group;  /* of the socket; NULL: root's */
+		char *admin_group;    /* whose members may change things; NULL: root alone may */
+	} control;
+	struct {
+		char *user;      /* as whom the agent runs */
+		bool containers; /* keep the capabilities that other users' processes and namespaces take */
+		bool required;   /* hardening that cannot be applied stops the start */
+	} privileges;
 	unsigned fallback_window_s;
 	enum account_form account;
 	struct policy_rule default_rule;
@@ -89,5 +98,9 @@ int config_open(const char *path);
 /* Reads what config_open() returned; a descriptor is closed. */
 struct config *config_read(int fd, const char *path, char *error, unsigned error_size);
 void config_free(struct config *config);
+
+/* How a user's name becomes a number, where a process may not ask the name service itself: true if there is such a user.
+ * lookup NULL: getpwnam(). */
+void config_set_user_lookup(bool (*lookup)(void *context, const char *name, uint32_t *uid), void *context);
 
 #endif

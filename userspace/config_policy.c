@@ -31,14 +31,29 @@ static bool parse_date(const char *text, int64_t *end)
 	return *end != -1 && given.tm_mon == month && given.tm_mday == mday; /* no 30th of February */
 }
 
+static bool look_up_user(void *context, const char *name, uint32_t *uid)
+{
+	const struct passwd *user = getpwnam(name);
+	(void)context;
+	if (user)
+		*uid = user->pw_uid;
+	return user != NULL;
+}
+
+static bool (*user_lookup)(void *context, const char *name, uint32_t *uid) = look_up_user;
+static void *user_lookup_context;
+
+void config_set_user_lookup(bool (*lookup)(void *context, const char *name, uint32_t *uid), void *context)
+{
+	user_lookup = lookup ? lookup : look_up_user;
+	user_lookup_context = context;
+}
+
 static bool parse_user(const char *text, uint32_t *uid)
 {
 	char *end;
-	const struct passwd *user = getpwnam(text);
-	if (user) {
-		*uid = user->pw_uid;
+	if (user_lookup(user_lookup_context, text, uid))
 		return true;
-	}
 	unsigned long value = strtoul(text, &end, 10);
 	*uid = (uint32_t)value;
 	return *text >= '0' && *text <= '9' && !*end && value < UINT32_MAX;

@@ -67,6 +67,16 @@ struct raw_metrics {
 	uint16_t *port;
 };
 
+struct raw_control {
+	char *owner, *group, *admin_group;
+};
+
+struct raw_privileges {
+	char *user;
+	bool *containers;
+	int *hardening;
+};
+
 struct raw_config {
 	int *mode;
 	struct raw_ports *ports;
@@ -81,6 +91,8 @@ struct raw_config {
 	struct raw_file *file;
 	int *journal;
 	struct raw_metrics *metrics;
+	struct raw_control *control;
+	struct raw_privileges *privileges;
 };
 
 extern const cyaml_schema_value_t raw_config_schema;

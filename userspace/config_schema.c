@@ -13,6 +13,7 @@ static const cyaml_strval_t accounts[] = { { "name", ACCOUNT_NAME }, { "hash", A
 static const cyaml_strval_t journals[] = { { "auto", JOURNAL_AUTO }, { "on", JOURNAL_ON }, { "off", JOURNAL_OFF } };
 static const cyaml_strval_t severities[] = { { "info", SEVERITY_INFO }, { "notice", SEVERITY_NOTICE }, { "warning", SEVERITY_WARNING },
 					     { "error", SEVERITY_ERROR }, { "critical", SEVERITY_CRITICAL } };
+static const cyaml_strval_t hardenings[] = { { "available", 0 }, { "required", 1 } };
 static const cyaml_strval_t facilities[] = {
 	{ "mail", LOG_MAIL },     { "daemon", LOG_DAEMON }, { "auth", LOG_AUTH },     { "authpriv", LOG_AUTHPRIV },
 	{ "syslog", LOG_SYSLOG }, { "user", LOG_USER },     { "local0", LOG_LOCAL0 }, { "local1", LOG_LOCAL1 },
@@ -119,12 +120,28 @@ static const cyaml_schema_field_t metrics_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t control_fields[] = {
+	TEXT("owner", struct raw_control, owner),
+	TEXT("group", struct raw_control, group),
+	TEXT("admin_group", struct raw_control, admin_group),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t privileges_fields[] = {
+	TEXT("user", struct raw_privileges, user),
+	FLAG("containers", struct raw_privileges, containers),
+	ENUM("hardening", struct raw_privileges, hardening, hardenings),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t config_fields[] = {
 	ENUM("mode", struct raw_config, mode, modes),
 	GROUP("ports", struct raw_config, ports, port_fields),
 	TEXT("cgroup", struct raw_config, cgroup),
 	GROUP("tc", struct raw_config, tc, tc_fields),
 	TEXT("control_socket", struct raw_config, control_socket),
+	GROUP("control", struct raw_config, control, control_fields),
+	GROUP("privileges", struct raw_config, privileges, privileges_fields),
 	TEXT("fallback_window", struct raw_config, fallback_window),
 	ENUM("account", struct raw_config, account, accounts),
 	GROUP("policy", struct raw_config, policy, policy_fields),

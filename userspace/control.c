@@ -225,7 +225,30 @@ static unsigned connections_of(const struct control *control, uid_t uid)
 	return count;
 }
 
-static struct connection *connection_new(struct control *control, int fd, uid_t uid)
+#define GROUPS_MAX 1024 /* of a peer that are looked at */
+
+/* Whether the peer may change things. Both its group and those beside it count, as they were when it connected. */
+static bool is_admin(const struct agent *agent, int fd, const struct ucred *peer)
+{
+	gid_t groups[GROUPS_MAX];
+	socklen_t size = sizeof(groups);
+
+	if (peer->uid == 0)
+		return true;
+	if (agent->admin_group == (gid_t)-1)
+		return false;
+	if (peer->gid == agent->admin_group)
+		return true;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size))
+		return false;
+	for (unsigned i = 0; i < size / sizeof(groups[0]); i++) {
+		if (groups[i] == agent->admin_group)
+			return true;
+	}
+	return false;
+}
+
+static struct connection *connection_new(struct control *control, int fd, const struct ucred *peer)
 {
 	const struct timeval idle = { .tv_sec = CONTROL_IDLE_S }, stall = { .tv_sec = CONTROL_STALL_S };
 	struct connection *connection = calloc(1, sizeof(*connection));
@@ -239,7 +262,8 @@ static struct connection *connection_new(struct control *control, int fd, uid_t 
 	}
 	connection->control = control;
 	connection->agent = control->agent;
-	connection->uid = uid;
+	connection->uid = peer->uid;
+	connection->admin = is_admin(control->agent, fd, peer);
 	bufferevent_setcb(connection->bev, connection_work, connection_work, connection_ended, connection);
 	bufferevent_setwatermark(connection->bev, EV_READ, 0, 2 * CONTROL_LINE_MAX);
 	bufferevent_setwatermark(connection->bev, EV_WRITE, OUTPUT_LOW, 0);
@@ -272,7 +296,7 @@ static void accepted(struct evconnlistener *listener, evutil_socket_t fd, struct
 		close(fd);
 	else if (control->count >= CONTROL_CONNECTIONS_MAX || connections_of(control, peer.uid) >= CONTROL_CONNECTIONS_PER_UID)
 		refuse(control, fd, "{\"error\":{\"code\":\"busy\",\"message\":\"too many connections\"}}\n");
-	else if (!connection_new(control, fd, peer.uid))
+	else if (!connection_new(control, fd, &peer))
 		close(fd);
 }
 

@@ -20,7 +20,7 @@ static const struct {
 	const char *name;
 	void (*run)(struct connection *connection, const json_t *request);
 	const char *keys;    /* that a request may have, besides "command" */
-	const char *changes; /* a request with this key, or any where it is "", changes something: root only */
+	const char *changes; /* a request with this key, or any where it is "", changes something: for administrators */
 } commands[] = {
 	{ "status", control_status, "", NULL },
 	{ "sessions", control_sessions, "since outcome to pid open limit", NULL },
@@ -145,7 +145,7 @@ static bool keys_are_known(struct connection *connection, json_t *request, const
 
 static bool may_run(const struct connection *connection, const json_t *request, const char *changes)
 {
-	return !changes || (*changes && !json_object_get(request, changes)) || connection->uid == 0;
+	return !changes || (*changes && !json_object_get(request, changes)) || connection->admin;
 }
 
 static void dispatch(struct connection *connection, json_t *request)
@@ -164,7 +164,7 @@ static void dispatch(struct connection *connection, json_t *request)
 		if (may_run(connection, request, commands[i].changes))
 			commands[i].run(connection, request);
 		else
-			connection_error(connection, "denied", "only root may do this");
+			connection_error(connection, "denied", "only root and the admin group may do this");
 		return;
 	}
 	connection_error(connection, "unknown-command", "there is no command \"%s\"", name);

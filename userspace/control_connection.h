@@ -19,6 +19,7 @@ struct connection {
 	struct agent *agent;
 	struct bufferevent *bev;
 	uid_t uid; /* of the peer, from SO_PEERCRED */
+	bool admin; /* root, or of the group that may change things */
 	bool watching;
 	bool discarding; /* the rest of a line that was too long */
 	bool ending;     /* the peer has asked its last question */

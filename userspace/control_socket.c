@@ -73,7 +73,7 @@ static void make_directory(const char *path)
 		(void)chmod(directory, 0755); /* whatever the umask */
 }
 
-int control_socket_open(struct control_socket *control, const char *path, char *error, unsigned error_size)
+int control_socket_open(struct control_socket *control, const char *path, uid_t owner, gid_t group, char *error, unsigned error_size)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	struct stat file;
@@ -93,7 +93,9 @@ int control_socket_open(struct control_socket *control, const char *path, char *
 	mask = umask(0117); /* from the first moment 0660: chmod() afterwards would leave a gap */
 	result = bind(fd, (struct sockaddr *)&address, sizeof(address));
 	umask(mask);
-	if (result || listen(fd, BACKLOG) || lstat(path, &file)) {
+	/* before anybody can connect; a name of ours in a directory of ours, and no link is followed */
+	if (result || ((owner != geteuid() || group != getegid()) && lchown(path, owner, group)) || listen(fd, BACKLOG) ||
+	    lstat(path, &file)) {
 		fail(error, error_size, path, strerror(errno));
 		if (!result)
 			unlink(path);

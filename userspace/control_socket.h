@@ -15,9 +15,9 @@ struct control_socket {
 
 /*
  * Makes the directory where only that is missing, replaces a socket on which nobody listens, and listens. Returns a
- * non-blocking descriptor, or -1 and one line in error.
+ * non-blocking descriptor, or -1 and one line in error. The socket's mode is 0660.
  */
-int control_socket_open(struct control_socket *socket, const char *path, char *error, unsigned error_size);
+int control_socket_open(struct control_socket *socket, const char *path, uid_t owner, gid_t group, char *error, unsigned error_size);
 /* Removes the file, unless somebody else has put another in its place. */
 void control_socket_remove(const struct control_socket *socket);
 

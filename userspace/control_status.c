@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "agent.h"
 #include "alert.h"
@@ -12,6 +13,7 @@
 #include "facts.h"
 #include "judgement.h"
 #include "monitor.h"
+#include "sandbox.h"
 #include "session.h"
 #include "session_json.h"
 #include "sink.h"
@@ -225,22 +227,41 @@ static json_t *sinks_json(const struct agent *agent, json_t *reasons)
 	return list;
 }
 
+/* Who the processes are, and what they may do. */
+static json_t *privileges_json(const struct agent *agent, json_t *reasons)
+{
+	const struct sandbox_state *sandbox = sandbox_state();
+	char monitor[256];
+
+	monitor_privileges(agent->monitor, monitor);
+	if (sandbox->missing[0])
+		complain(reasons, "not all hardening could be applied: %s", sandbox->missing);
+	if (monitor_errands_lost(agent->monitor))
+		complain(reasons, "%" PRIu64 " errands were not done: too many at once", monitor_errands_lost(agent->monitor));
+	return json_pack("{s:{s:i,s:s},s:{s:i,s:i,s:s,s:i,s:b,s:o},s:I}", "monitor", "pid", (int)agent->monitor_pid,
+			 "capabilities", monitor, "agent", "pid", (int)getpid(), "uid", (int)getuid(), "capabilities", sandbox->entered ? "none" : "not dropped",
+			 "landlock", sandbox->landlock, "seccomp", sandbox->seccomp, "missing",
+			 text_json(sandbox->missing, sizeof(sandbox->missing)), "errands_lost",
+			 (json_int_t)monitor_errands_lost(agent->monitor));
+}
+
 void control_status(struct connection *connection, const json_t *request)
 {
 	const struct agent *agent = connection->agent;
 	json_t *reasons = json_array(), *hooks = hooks_json(agent->monitor, reasons),
 	       *kernel = kernel_json(agent->monitor, reasons), *counts = agent_json(agent, reasons),
 	       *sessions = sessions_json(agent, reasons), *witness = witness_json(agent, reasons),
-	       *sinks = sinks_json(agent, reasons);
+	       *sinks = sinks_json(agent, reasons), *privileges = privileges_json(agent, reasons);
 
 	(void)request;
 	connection_answer(
 		connection,
-		json_pack("{s:s,s:i,s:s,s:o,s:s,s:o,s:o,s:o,s:o,s:{s:o,s:o,s:o,s:o},s:o,s:o,s:o,s:o}", "version", SMTPWARD_VERSION,
+		json_pack("{s:s,s:i,s:s,s:o,s:s,s:o,s:o,s:o,s:o,s:{s:o,s:o,s:o,s:o},s:o,s:o,s:o,s:o,s:o}", "version", SMTPWARD_VERSION,
 			  "pid", (int)agent->monitor_pid, "mode", monitor_mode(agent->monitor) == MODE_BLOCK ? "block" : "monitor",
 			  "started", time_json(&agent->started), "health", json_array_size(reasons) ? "degraded" : "ok",
 			  "reasons", reasons, "cgroup", text_json(monitor_cgroup(agent->monitor), SIZE_MAX), "hooks", hooks,
 			  "sessions", sessions, "counters", "kernel", kernel, "agent", counts, "outcomes",
 			  outcomes_json(&agent->counts), "findings", findings_json(&agent->counts), "ring",
-			  ring_json(agent->ring), "witness", witness, "holds", holds_json(agent), "sinks", sinks));
+			  ring_json(agent->ring), "witness", witness, "holds", holds_json(agent), "sinks", sinks,
+			  "privileges", privileges));
 }

@@ -148,6 +148,8 @@ static void find_offer(const struct view *view, struct judgement *judgement)
 {
 	enum severity severity = view->went_on ? SEVERITY_WARNING : SEVERITY_NOTICE;
 	bool masked = HAS(STARTTLS_MASKED) || HAS(BANNER_MASKED);
+	if (HAS(STARTTLS_LATE) && HAS(STARTTLS_OFFERED)) /* what was found when it left in clear stays true */
+		find(judgement, FINDING_STARTTLS_UNUSED, SEVERITY_WARNING);
 	if (!view->final || HAS(CLIENT_HELLO) || view->event->implicit_tls)
 		return;
 	if (HAS(EHLO_ACCEPTED) && !HAS(STARTTLS_OFFERED))
@@ -171,11 +173,12 @@ static void find_request(const struct view *view, struct judgement *judgement)
 		find(judgement, FINDING_STARTTLS_BAD_REPLY, view->established ? SEVERITY_NOTICE : severity);
 	/* a client that did not wait for the answer may go on before it comes */
 	if (HAS(STARTTLS_ASKED) && view->event->starttls_code == 0 && !HAS(CLIENT_HELLO) &&
-	    (view->closed || (view->went_on && !HAS(COMMAND_INJECTED))))
+	    (view->closed || (view->went_on && !HAS(COMMAND_INJECTED) && !HAS(STARTTLS_LATE))))
 		find(judgement, FINDING_STARTTLS_UNANSWERED, severity);
 	if (HAS(REPLY_INJECTED))
 		find(judgement, FINDING_REPLY_INJECTION, SEVERITY_ERROR);
-	bool answered = view->event->starttls_code != 0 || view->closed; /* a refused STARTTLS begins nothing to inject into */
+	/* a STARTTLS that is refused or never answered begins nothing to inject into */
+	bool answered = view->event->starttls_code != 0 || (view->closed && HAS(CLIENT_HELLO));
 	if ((HAS(COMMAND_INJECTED) && answered && !HAS(STARTTLS_REFUSED)) || (HAS(PLAIN_AFTER_STARTTLS) && HAS(CLIENT_HELLO)))
 		find(judgement, FINDING_COMMAND_INJECTION, SEVERITY_ERROR);
 }

@@ -89,7 +89,7 @@ static int quiet(enum libbpf_print_level level, const char *format, va_list argu
 	return vfprintf(stderr, format, arguments);
 }
 
-static bool load(struct kernel *kernel, const struct config *config, pid_t agent, struct kernel_problem *problem)
+static bool load(struct kernel *kernel, const struct config *config, const struct kernel_processes *processes, struct kernel_problem *problem)
 {
 	libbpf_set_print(quiet);
 	kernel->bpf = smtpward_bpf__open();
@@ -103,7 +103,7 @@ static bool load(struct kernel *kernel, const struct config *config, pid_t agent
 		explain_load_failure(-error, problem);
 		return false;
 	}
-	kernel->settings.agent_pid = (__u32)agent;
+	kernel->settings.agent_pid = (__u32)processes->agent;
 	kernel->settings.hold_ns = config->identity.hold_s * 1000000000ULL;
 	kernel->settings.mode = (__u8)config->mode; /* at once: the maps may be those of hooks that are at work */
 	error = kernel_write_ports(kernel, config);
@@ -179,19 +179,20 @@ static void forget_senders(struct kernel *kernel)
 		;
 }
 
-struct kernel *kernel_open(const struct config *config, pid_t agent, struct kernel_problem *problem)
+struct kernel *kernel_open(const struct config *config, const struct kernel_processes *processes, struct kernel_problem *problem)
 {
 	struct kernel *kernel = calloc(1, sizeof(*kernel));
 	if (!kernel)
 		return NULL;
 	memset(kernel->links, -1, sizeof(kernel->links));
+	kernel->library_reader = processes->library_reader;
 	problem->exit_code = config->cgroup ? EX_CONFIG : EX_UNAVAILABLE;
 	kernel->cgroup = cgroup_open(config->cgroup, problem->text, sizeof(problem->text));
 	if (!kernel->cgroup)
 		goto failed;
 	kernel_pins_place(kernel);
 	kernel->diag = sock_diag_new();
-	if (!kernel->diag || !load(kernel, config, agent, problem))
+	if (!kernel->diag || !load(kernel, config, processes, problem))
 		goto failed;
 	kernel_heartbeat(kernel);
 	forget_senders(kernel);

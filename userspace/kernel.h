@@ -30,9 +30,14 @@ struct kernel_problem {
 /* Whether this process has the capabilities; if not, problem names the first that is missing and what for. */
 bool kernel_allowed(struct kernel_problem *problem);
 
-/* Loads the object, fills its maps from config, attaches it. agent: whose own use of TLS libraries the witness leaves out.
- * Returns NULL and fills problem; then nothing is left attached. */
-struct kernel *kernel_open(const struct config *config, pid_t agent, struct kernel_problem *problem);
+struct kernel_processes {
+	pid_t agent;        /* whose own use of TLS libraries the witness leaves out */
+	int library_reader; /* see library_reader.h; stays the caller's */
+};
+
+/* Loads the object, fills its maps from config, attaches it. Returns NULL and fills problem; then nothing is left
+ * attached. */
+struct kernel *kernel_open(const struct config *config, const struct kernel_processes *processes, struct kernel_problem *problem);
 /* Detaches everything. leave: keep links and maps pinned, so that the kernel goes on without an agent. */
 void kernel_close(struct kernel *kernel, bool leave);
 

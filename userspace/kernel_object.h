@@ -27,6 +27,7 @@ struct kernel {
 	struct sock_diag *diag;
 	struct kernel_witness *witness; /* NULL: switched off */
 	struct kernel_forward *forward; /* NULL: the configuration names no interface */
+	int library_reader;
 	int links[HOOKS]; /* descriptors; -1: not attached */
 	struct kernel_hook hooks[HOOKS];
 	struct settings settings;

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "kernel_object.h"
-#include "library.h"
+#include "library_reader.h"
 #include "seccomp_trial.h"
 #include "witness.h"
 
@@ -52,6 +52,7 @@ struct kernel_witness {
 	struct file_identity strangers[STRANGERS_MAX];
 	unsigned strangers_next;
 	bool has_cookies;
+	int library_reader; /* -1: it has ended */
 };
 
 /* ---- the probes ------------------------------------------------------------------------------------------- */
@@ -276,6 +277,16 @@ static void tell(struct watched_file *file, const struct library *library, const
 	file->functions = functions_of(library);
 }
 
+static int read_library(struct kernel_witness *witness, int fd, struct library *library)
+{
+	int result = witness->library_reader < 0 ? -EPIPE : library_reader_ask(witness->library_reader, fd, library);
+	if (result == -EPIPE) {
+		witness->library_reader = -1;
+		snprintf(witness->state.error, sizeof(witness->state.error), "the reader of library files has ended: no others are watched");
+	}
+	return result;
+}
+
 /* Takes in the file behind fd, which is known as name to whoever maps it. */
 static void consider(struct kernel_witness *witness, int fd, const char *name, bool lasting)
 {
@@ -292,7 +303,7 @@ static void consider(struct kernel_witness *witness, int fd, const char *name, b
 	}
 	if (is_stranger(witness, &identity))
 		return;
-	int slot = library_read(fd, &library) == 0 ? free_slot(witness, &library) : -1;
+	int slot = read_library(witness, fd, &library) == 0 ? free_slot(witness, &library) : -1;
 	int error = slot >= 0 ? attach(witness, (unsigned)slot, fd, &library) : -ENOENT;
 	if (error) {
 		if (slot >= 0)
@@ -450,8 +461,10 @@ void kernel_witness_open(struct kernel *kernel, const struct config *config)
 	if (!config->identity.witness)
 		return;
 	kernel->witness = calloc(1, sizeof(*kernel->witness));
-	if (kernel->witness)
-		start(kernel, kernel->witness);
+	if (!kernel->witness)
+		return;
+	kernel->witness->library_reader = kernel->library_reader;
+	start(kernel, kernel->witness);
 }
 
 void kernel_witness_close(struct kernel *kernel)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "metrics.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,18 +16,19 @@
 struct metrics {
 	struct agent *agent;
 	struct metrics_http *http;
+	int statm;
 };
 
-static uint64_t resident_bytes(void)
+/* statm: /proc/self/statm, opened while it was in reach. */
+static uint64_t resident_bytes(int statm)
 {
 	uint64_t resident = 0;
-	FILE *file = fopen("/proc/self/statm", "re");
+	char text[128];
+	ssize_t n = pread(statm, text, sizeof(text) - 1, 0);
 
-	if (!file)
-		return 0;
-	if (fscanf(file, "%*u %" SCNu64, &resident) != 1)
+	text[n > 0 ? n : 0] = '\0';
+	if (sscanf(text, "%*u %" SCNu64, &resident) != 1)
 		resident = 0;
-	fclose(file);
 	return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
@@ -57,7 +59,6 @@ static void collect(const struct agent *agent, struct metrics_view *view)
 	view->sessions_open = sessions_open_count(agent->sessions);
 	view->sessions_evicted = sessions_evicted(agent->sessions);
 	view->sink_count = sinks_stats(agent->sinks, view->sinks);
-	view->resident_bytes = resident_bytes();
 }
 
 static void answer(void *context, struct evbuffer *body, bool openmetrics)
@@ -66,6 +67,7 @@ static void answer(void *context, struct evbuffer *body, bool openmetrics)
 	struct metrics_view view;
 
 	collect(metrics->agent, &view);
+	view.resident_bytes = resident_bytes(metrics->statm);
 	metrics_text(body, &view, openmetrics);
 }
 
@@ -78,9 +80,12 @@ struct metrics *metrics_start(struct agent *agent, char *error, size_t error_siz
 		return NULL;
 	}
 	metrics->agent = agent;
+	metrics->statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 	metrics->http = metrics_http_start(agent->base, agent->config->metrics.address, agent->config->metrics.port, answer,
 					   metrics, error, error_size);
 	if (!metrics->http) {
+		if (metrics->statm >= 0)
+			close(metrics->statm);
 		free(metrics);
 		return NULL;
 	}
@@ -92,5 +97,7 @@ void metrics_stop(struct metrics *metrics)
 	if (!metrics)
 		return;
 	metrics_http_stop(metrics->http);
+	if (metrics->statm >= 0)
+		close(metrics->statm);
 	free(metrics);
 }

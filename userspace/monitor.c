@@ -171,6 +171,19 @@ int monitor_open_config(struct monitor *monitor)
 	return call_for_descriptor(monitor, MONITOR_OPEN_CONFIG);
 }
 
+bool monitor_user_id(void *context, const char *name, uint32_t *uid)
+{
+	struct monitor_user_id_request request = { .name = "" };
+	struct monitor_user_id_reply reply;
+	if (strlen(name) >= sizeof(request.name))
+		return false;
+	strcpy(request.name, name);
+	if (call(context, MONITOR_USER_ID, &request, &reply, NULL))
+		return false;
+	*uid = (uint32_t)reply.uid;
+	return true;
+}
+
 int monitor_open_sink(struct monitor *monitor)
 {
 	return call_for_descriptor(monitor, MONITOR_OPEN_SINK);
@@ -230,6 +243,13 @@ void monitor_counters(struct monitor *monitor, uint64_t counters[COUNTER_COUNT])
 	struct monitor_counters_reply reply;
 	call(monitor, MONITOR_COUNTERS, NULL, &reply, NULL);
 	memcpy(counters, reply.counters, sizeof(reply.counters));
+}
+
+void monitor_privileges(struct monitor *monitor, char text[256])
+{
+	struct monitor_privileges_reply reply;
+	call(monitor, MONITOR_PRIVILEGES, NULL, &reply, NULL);
+	take_text(text, 256, reply.capabilities, sizeof(reply.capabilities));
 }
 
 const char *monitor_cgroup(const struct monitor *monitor)

@@ -40,6 +40,8 @@ int monitor_set_mode(struct monitor *monitor, enum policy_mode mode);
 enum policy_mode monitor_mode(const struct monitor *monitor);
 int monitor_set_identity(struct monitor *monitor, uint64_t flow_id, enum identity identity);
 void monitor_counters(struct monitor *monitor, uint64_t counters[COUNTER_COUNT]);
+/* The monitor's own capabilities, in words. */
+void monitor_privileges(struct monitor *monitor, char text[256]);
 const char *monitor_cgroup(const struct monitor *monitor);
 char *monitor_cgroup_path(struct monitor *monitor, uint64_t cgroup_id);
 /* Name of an interface that forwarded flows are watched on. False: it is not, or not any more. */
@@ -56,6 +58,8 @@ void monitor_policy_again(struct monitor *monitor);
 
 /* Opens the configuration's file for reading. Returns a descriptor, the caller's, or a negative errno. */
 int monitor_open_config(struct monitor *monitor);
+/* For config_set_user_lookup(): context is the monitor. */
+bool monitor_user_id(void *context, const char *name, uint32_t *uid);
 /* Opens the file of JSON lines for appending. Returns the same. Any thread may call it; it may take long. */
 int monitor_open_sink(struct monitor *monitor);
 

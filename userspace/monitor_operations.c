@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "kernel_forward.h"
 #include "monitor_server.h"
 #include "notify.h"
+#include "privileges.h"
 #include "sink_backend.h"
 
 #define UNUSED (void)server, (void)request, (void)reply, (void)fd
@@ -49,14 +51,17 @@ int monitor_do_start(struct monitor_server *server, const struct monitor_start_r
 	UNUSED;
 	if (server->kernel || server->stopped)
 		return -EBUSY;
-	server->kernel = kernel_open(server->config, server->agent, &problem);
+	const struct kernel_processes processes = { .agent = server->agent, .library_reader = server->library_reader };
+	server->kernel = kernel_open(server->config, &processes, &problem);
 	if (!server->kernel) {
 		reply->exit_code = problem.exit_code;
 		copy_text(reply->problem, sizeof(reply->problem), problem.text);
 		return -EIO;
 	}
 	take_snapshot(server);
-	int error = monitor_lane_start(server, LANE_SOCKETS);
+	int error = privileges_drop(server->config->privileges.containers, false);
+	if (!error)
+		error = monitor_lane_start(server, LANE_SOCKETS);
 	if (!error)
 		error = monitor_lane_start(server, LANE_WITNESS);
 	*fd = error ? -1 : fcntl(kernel_ring_fd(server->kernel), F_DUPFD_CLOEXEC, 0);
@@ -113,6 +118,14 @@ int monitor_do_counters(struct monitor_server *server, const struct monitor_coun
 	uint64_t counters[COUNTER_COUNT];
 	kernel_counters(server->kernel, counters);
 	memcpy(reply->counters, counters, sizeof(counters));
+	return 0;
+}
+
+int monitor_do_privileges(struct monitor_server *server, const struct monitor_privileges_request *request,
+			  struct monitor_privileges_reply *reply, int *fd)
+{
+	UNUSED;
+	privileges_text(reply->capabilities, sizeof(reply->capabilities));
 	return 0;
 }
 
@@ -195,6 +208,19 @@ int monitor_do_open_config(struct monitor_server *server, const struct monitor_o
 	UNUSED;
 	*fd = config_open(server->config_path);
 	return *fd < 0 ? *fd : 0;
+}
+
+int monitor_do_user_id(struct monitor_server *server, const struct monitor_user_id_request *request, struct monitor_user_id_reply *reply,
+		       int *fd)
+{
+	UNUSED;
+	if (!memchr(request->name, 0, sizeof(request->name)))
+		return -EINVAL;
+	const struct passwd *user = getpwnam(request->name); /* in no other thread */
+	if (!user)
+		return -ENOENT;
+	reply->uid = user->pw_uid;
+	return 0;
 }
 
 int monitor_do_open_sink(struct monitor_server *server, const struct monitor_open_sink_request *request,

@@ -17,12 +17,15 @@
 #include "kernel_forward.h"
 #include "monitor_process.h"
 #include "monitor_server.h"
+#include "library_reader.h"
 #include "notify.h"
+#include "privileges.h"
 
 struct supervisor {
 	const struct monitor_process *process;
 	struct monitor_server server;
 	struct control_socket control;
+	struct privileges privileges;
 	int signals; /* signalfd */
 	int orders;  /* to the agent */
 	bool told_ready;
@@ -33,6 +36,12 @@ static int complain(const char *what, int error)
 {
 	fprintf(stderr, "smtpwardd: %s%s%s\n", what, error ? ": " : "", error ? strerror(error) : "");
 	return EX_OSERR;
+}
+
+static int complain_of_hardening(const char *error)
+{
+	fprintf(stderr, "smtpwardd: %s: `privileges.hardening: available` would start without it\n", error);
+	return EX_UNAVAILABLE;
 }
 
 static void tell_ready(struct supervisor *supervisor, int code)
@@ -79,10 +88,13 @@ static int run_agent(const struct supervisor *supervisor, const struct pairs *pa
 	struct agent_process agent = { .config = supervisor->process->config,
 				       .config_path = supervisor->process->config_path,
 				       .foreground = supervisor->process->foreground,
+				       .privileges = &supervisor->privileges,
 				       .listening = listening,
 				       .monitor_pid = getppid(),
 				       .orders = pairs->orders[1] };
 	close(supervisor->signals);
+	if (supervisor->server.library_reader >= 0)
+		close(supervisor->server.library_reader);
 	close_side(pairs, 0);
 	for (unsigned i = 0; i < LANE_COUNT; i++)
 		agent.lanes[i] = pairs->lanes[i][1];
@@ -178,16 +190,33 @@ static int judge_end(struct supervisor *supervisor)
 	return EX_SOFTWARE;
 }
 
+/* The first of the two drops; the second is behind the start of the hooks. */
 static int supervise(struct supervisor *supervisor)
 {
 	int result;
-	if (monitor_lane_start(&supervisor->server, LANE_SINK))
+	if (privileges_drop(supervisor->process->config->privileges.containers, true))
+		return complain("capabilities cannot be given up", EPERM);
+	if (monitor_lane_start(&supervisor->server, LANE_FILES))
 		return complain("no thread", 0);
 	serve(supervisor);
 	result = judge_end(supervisor);
 	if (supervisor->server.kernel)
 		monitor_detach(&supervisor->server, supervisor->told_ready && kernel_mode(supervisor->server.kernel) == MODE_BLOCK);
 	return result;
+}
+
+/* The reader of library files, before there is anything that it could inherit. Returns an exit code. */
+static int start_reader(struct supervisor *supervisor)
+{
+	const struct config *config = supervisor->process->config;
+	const struct sandbox sandbox = { .profile = SANDBOX_READER, .uid = supervisor->privileges.user,
+					 .gid = supervisor->privileges.user_group, .required = config->privileges.required };
+	char error[256];
+	supervisor->server.library_reader = -1;
+	if (!config->identity.witness)
+		return EX_OK;
+	supervisor->server.library_reader = library_reader_start(&sandbox, error, sizeof(error));
+	return supervisor->server.library_reader >= 0 ? EX_OK : complain_of_hardening(error);
 }
 
 static int run(struct supervisor *supervisor)
@@ -207,12 +236,21 @@ static int run(struct supervisor *supervisor)
 	supervisor->signals = signalfd(-1, &handled, SFD_CLOEXEC);
 	if (supervisor->signals < 0)
 		return complain("signals", errno);
-	int listening = control_socket_open(&supervisor->control, config->control_socket, error, sizeof(error));
+	int result = privileges_look_up(config, &supervisor->privileges, error, sizeof(error));
+	if (result) {
+		complain(error, 0);
+		return result;
+	}
+	result = start_reader(supervisor);
+	if (result)
+		return result;
+	int listening = control_socket_open(&supervisor->control, config->control_socket, supervisor->privileges.owner,
+					    supervisor->privileges.group, error, sizeof(error));
 	if (listening < 0) {
 		complain(error, 0);
 		return EX_CONFIG;
 	}
-	int result = fork_agent(supervisor, listening, &before);
+	result = fork_agent(supervisor, listening, &before);
 	if (result == EX_OK)
 		result = supervise(supervisor);
 	control_socket_remove(&supervisor->control);

@@ -20,9 +20,9 @@
 /*
  * Each lane is a connection and a thread of the monitor's own: what takes long in one holds up no other.
  * quick: answered at once, the agent waits. sockets: nobody waits, each answer comes when it is there.
- * witness: nobody waits, and nothing is answered. sink: a sink's thread waits.
+ * witness: nobody waits, and nothing is answered. files: what may hang on a mount or a name service; somebody waits.
  */
-enum monitor_lane { LANE_QUICK, LANE_SOCKETS, LANE_WITNESS, LANE_SINK, LANE_COUNT };
+enum monitor_lane { LANE_QUICK, LANE_SOCKETS, LANE_WITNESS, LANE_FILES, LANE_COUNT };
 
 /* clang-format off */
 /*       id              name             lane     */
@@ -32,6 +32,7 @@ enum monitor_lane { LANE_QUICK, LANE_SOCKETS, LANE_WITNESS, LANE_SINK, LANE_COUN
 	X(STOP,           stop,           LANE_QUICK)   /* detach */ \
 	X(HEARTBEAT,      heartbeat,      LANE_QUICK)   /* the agent's sign of life */ \
 	X(COUNTERS,       counters,       LANE_QUICK)   /* the BPF programs' counters */ \
+	X(PRIVILEGES,     privileges,     LANE_QUICK)   /* what the monitor may do itself */ \
 	X(HOOK,           hook,           LANE_QUICK)   /* what is attached, one a call */ \
 	X(WITNESS_STATE,  witness_state,  LANE_QUICK)   /* how the witness is */ \
 	X(LIBRARY,        library,        LANE_QUICK)   /* what it watches, one a call */ \
@@ -43,14 +44,15 @@ enum monitor_lane { LANE_QUICK, LANE_SOCKETS, LANE_WITNESS, LANE_SINK, LANE_COUN
 	X(POLICY_RULE,    policy_rule,    LANE_QUICK)   /* one of them */ \
 	X(POLICY_COMMIT,  policy_commit,  LANE_QUICK)   /* they were all: into force */ \
 	X(POLICY_AGAIN,   policy_again,   LANE_QUICK)   /* rules that have ended, and cgroups that appeared */ \
-	X(OPEN_CONFIG,    open_config,    LANE_QUICK)   /* the configuration's file, for reading */ \
+	X(OPEN_CONFIG,    open_config,    LANE_FILES)   /* the configuration's file, for reading */ \
+	X(USER_ID,        user_id,        LANE_FILES)   /* a user's number from the name, for a policy */ \
 	X(DESTROY_SOCKET, destroy_socket, LANE_SOCKETS) /* end a blocked flow */ \
 	X(FIND_SOCKET,    find_socket,    LANE_SOCKETS) /* whether a flow is still there */ \
 	X(RELEASE_SOCKET, release_socket, LANE_SOCKETS) /* push what was held back */ \
 	X(TIDY_SOCKETS,   tidy_sockets,   LANE_SOCKETS) /* let go of network namespaces */ \
 	X(WITNESS_SENDER, witness_sender, LANE_WITNESS) /* look at a process's TLS libraries */ \
 	X(WITNESS_TIDY,   witness_tidy,   LANE_WITNESS) /* let go of those that nobody maps */ \
-	X(OPEN_SINK,      open_sink,      LANE_SINK)    /* the file of JSON lines, for appending */
+	X(OPEN_SINK,      open_sink,      LANE_FILES)   /* the file of JSON lines, for appending */
 /* clang-format on */
 
 enum monitor_operation {
@@ -82,6 +84,7 @@ struct monitor_nothing {
 #define monitor_stop_request monitor_nothing
 #define monitor_heartbeat_request monitor_nothing
 #define monitor_counters_request monitor_nothing
+#define monitor_privileges_request monitor_nothing
 #define monitor_witness_state_request monitor_nothing
 #define monitor_policy_commit_request monitor_nothing
 #define monitor_policy_again_request monitor_nothing
@@ -135,6 +138,10 @@ struct monitor_destroy_socket_request {
 #define monitor_find_socket_request monitor_destroy_socket_request
 #define monitor_release_socket_request monitor_destroy_socket_request
 
+struct monitor_user_id_request {
+	char name[MONITOR_PATH_SIZE];
+};
+
 struct monitor_witness_sender_request {
 	__u64 pid;
 };
@@ -168,6 +175,10 @@ struct monitor_counters_reply {
 	__u64 counters[COUNTER_COUNT];
 };
 
+struct monitor_privileges_reply {
+	char capabilities[256]; /* "bpf net_admin" */
+};
+
 struct monitor_hook_reply {
 	char name[40];
 	char error[96];
@@ -186,6 +197,10 @@ struct monitor_witness_state_reply {
 struct monitor_library_reply {
 	char path[256];
 	__u64 gnutls, readable;
+};
+
+struct monitor_user_id_reply {
+	__u64 uid;
 };
 
 struct monitor_cgroup_path_reply {

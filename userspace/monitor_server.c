@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "monitor_server.h"
+#include "privileges.h"
 
 static int run(struct monitor_server *server, enum monitor_operation operation, const void *request, void *reply, int *fd)
 {
@@ -61,6 +62,8 @@ static void *serve_lane(void *argument)
 {
 	struct lane lane = *(struct lane *)argument;
 	free(argument);
+	if (lane.lane == LANE_FILES && privileges_drop_all())
+		return NULL; /* what root's own files take is no capability */
 	while (monitor_serve(lane.server, lane.lane, 0))
 		;
 	shutdown(lane.server->lanes[lane.lane], SHUT_RDWR); /* the agent learns that nobody listens any more */
@@ -86,8 +89,8 @@ void monitor_lanes_stop(struct monitor_server *server)
 		if (!server->running[i])
 			continue;
 		shutdown(server->lanes[i], SHUT_RDWR);
-		/* the sink's may hang on a dead network mount; it does not touch the kernel's part */
-		if (i == LANE_SINK)
+		/* this one may hang on a dead network mount; it does not touch the kernel's part */
+		if (i == LANE_FILES)
 			pthread_detach(server->threads[i]);
 		else
 			pthread_join(server->threads[i], NULL);

@@ -30,6 +30,7 @@ struct monitor_server {
 	unsigned staged_count, staged_size;
 	struct kernel *kernel; /* NULL before the start, and once it is stopped */
 	pid_t agent;
+	int library_reader;
 	pthread_mutex_t snapshot_lock;
 	struct witness_snapshot snapshot;
 	void (*started)(void *context); /* the agent is at work (again) */

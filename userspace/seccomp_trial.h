@@ -9,7 +9,7 @@ struct bpf_program;
 
 /*
  * Linux 6.11 to 6.13 kill a process under seccomp that returns from a probed function, for the system call by which that
- * is done. Mail programs run so: a child of our own, under strict seccomp, has to try it first, with program (a uretprobe
+ * is done. Mail programs run so: a child of our own, under a seccomp filter, has to try it first, with program (a uretprobe
  * that is loaded and does nothing) on a function of this executable. False also where it cannot be attached at all.
  */
 bool uretprobe_survives_seccomp(const struct bpf_program *program);

@@ -126,6 +126,8 @@ static int take_event(void *context, void *data, size_t size)
 	(void)context;
 	if (memmem(data, size, LAB_SECRET, sizeof(LAB_SECRET) - 1))
 		lab.leaks++;
+	if (lab.tap)
+		lab.tap(data, size);
 	if (size == sizeof(struct flow_event) && lab.count < LAB_EVENTS_MAX) /* the ring has other records, too */
 		memcpy(&lab.events[lab.count++], data, sizeof(struct flow_event));
 	return 0;

@@ -24,6 +24,7 @@ struct lab {
 	struct flow_event events[LAB_EVENTS_MAX]; /* since lab_forget_events() */
 	unsigned count;
 	unsigned leaks; /* records with LAB_SECRET, ever */
+	void (*tap)(const void *data, size_t size); /* is shown every record; NULL: nobody is */
 };
 
 extern struct lab lab;

@@ -113,8 +113,11 @@ def test_no_secret_anywhere(lab, serve, watch, mode):
             answer = agent.run(*form, *what)
             assert_absent(f"the answer to {what}", (answer.stdout + answer.stderr).encode(), secrets)
     assert_absent("/metrics", agent.metrics().encode(), secrets)
-    for where, data in memory(agent.process.pid):
-        assert_absent(f"the agent's memory at {where}", data, secrets)
+    processes = agent.processes()
+    assert len(processes) >= 2, "monitor and agent"
+    for pid in processes:
+        for where, data in memory(pid):
+            assert_absent(f"the memory of process {pid} at {where}", data, secrets)
     for where, data in kernel_maps(agent):
         assert_absent(f"BPF map {where}", data, secrets)
     watcher.kill()

@@ -92,6 +92,12 @@ void event_ring_fill(const struct event_ring *ring, uint64_t *used, uint64_t *si
 	*size = 1 << 20;
 }
 
+void monitor_privileges(struct monitor *monitor, char text[256])
+{
+	(void)monitor;
+	strcpy(text, "bpf net_admin");
+}
+
 uint64_t monitor_errands_lost(const struct monitor *monitor)
 {
 	(void)monitor;
@@ -332,7 +338,7 @@ static struct control_socket own_socket;
 static inline struct control *open_control(struct agent *agent, char *error, unsigned error_size)
 {
 	struct control_socket opened;
-	int fd = control_socket_open(&opened, agent->config->control_socket, error, error_size);
+	int fd = control_socket_open(&opened, agent->config->control_socket, geteuid(), getegid(), error, error_size);
 	if (fd < 0)
 		return NULL;
 	own_socket = opened;
@@ -418,6 +424,7 @@ static inline int set_up(void **state)
 	fixture->agent.config = &fixture->config;
 	fixture->agent.base = event_base_new();
 	fixture->agent.monitor_pid = getpid();
+	fixture->agent.admin_group = (gid_t)-1;
 	fixture->agent.started.tv_sec = 1700000000;
 	start_control(fixture);
 	fixture->client = connect_client(fixture);

@@ -35,11 +35,6 @@ static void print_facts(const char *label, uint64_t facts)
 	print_error("\n");
 }
 
-static unsigned expected_alert(unsigned alert)
-{
-	return alert ? alert : TLS_ALERT_NONE;
-}
-
 static bool is_as_expected(const struct vector *vector, const struct flow_event *event)
 {
 	return event->facts == vector->facts && event->greeting_code == vector->codes.greeting &&
@@ -47,8 +42,8 @@ static bool is_as_expected(const struct vector *vector, const struct flow_event 
 	       event->auth_code == vector->codes.auth && strcmp(event->mechanism, text_or_empty(vector->mechanism)) == 0 &&
 	       strcmp(event->account, text_or_empty(vector->account)) == 0 &&
 	       (!vector->server_name || strcmp(event->server_name, vector->server_name) == 0) &&
-	       event->client_alert == expected_alert(vector->client_alert) &&
-	       event->server_alert == expected_alert(vector->server_alert);
+	       event->client_alert == vector_alert(vector->client_alert) &&
+	       event->server_alert == vector_alert(vector->server_alert);
 }
 
 /* Plays and compares. Returns whether it was as expected, and says what was not. */

@@ -17,10 +17,14 @@
 #include "config_raw.h"
 #include "finding.h"
 #include "metrics.h"
+#include "monitor_table.h"
+#include "privileges.h"
+#include "sandbox.h"
 
 #define FINDINGS_PAGE "docs/findings.md"
 #define EXAMPLE "packaging/smtpward.yaml"
 #define MANUAL "docs/smtpward.yaml.5"
+#define PRIVILEGES_PAGE "docs/privileges.md"
 
 static char *read_page(const char *path)
 {
@@ -148,6 +152,12 @@ static void assert_same_settings(const struct config *a, const struct config *b)
 	assert_memory_equal(a->ports, b->ports, a->port_count * sizeof(a->ports[0]));
 	assert_same_text(a->cgroup, b->cgroup);
 	assert_same_text(a->control_socket, b->control_socket);
+	assert_same_text(a->control.owner, b->control.owner);
+	assert_same_text(a->control.group, b->control.group);
+	assert_same_text(a->control.admin_group, b->control.admin_group);
+	assert_same_text(a->privileges.user, b->privileges.user);
+	assert_int_equal(a->privileges.containers, b->privileges.containers);
+	assert_int_equal(a->privileges.required, b->privileges.required);
 	assert_int_equal(a->fallback_window_s, b->fallback_window_s);
 	assert_int_equal(a->account, b->account);
 	assert_memory_equal(&a->default_rule, &b->default_rule, sizeof(a->default_rule));
@@ -298,6 +308,87 @@ static void test_every_metric_is_in_the_readme(void **state)
 	free(page);
 }
 
+/* ---- privileges ------------------------------------------------------------------------------------------- */
+
+/* The section of the page under heading. */
+static char *section_of(const char *page, const char *heading)
+{
+	char title[80];
+	snprintf(title, sizeof(title), "\n## %s\n", heading);
+	const char *start = strstr(page, title);
+	if (!start)
+		fail_msg("%s has no section %s", PRIVILEGES_PAGE, heading);
+	start += strlen(title);
+	const char *end = strstr(start, "\n## ");
+	return strndup(start, end ? (size_t)(end - start) : strlen(start));
+}
+
+/* Whether name stands, in code marks, in the first cell of a row. */
+static bool has_row(const char *section, const char *name)
+{
+	char mark[80];
+	snprintf(mark, sizeof(mark), "`%s`", name);
+	for (const char *row = strstr(section, "\n| "); row; row = strstr(row + 1, "\n| ")) {
+		const char *found = strstr(row, mark), *end = strchr(row + 3, '|');
+		if (found && end && found < end)
+			return true;
+	}
+	return false;
+}
+
+/* How many names in code marks the first cells have. */
+static unsigned count_names(const char *section)
+{
+	unsigned marks = 0;
+	for (const char *row = strstr(section, "\n| `"); row; row = strstr(row + 1, "\n| `")) {
+		for (const char *c = row + 3; *c && *c != '|'; c++)
+			marks += *c == '`';
+	}
+	return marks / 2;
+}
+
+static void assert_rows(const char *heading, const char *(*name_of)(unsigned index))
+{
+	char *page = read_page(PRIVILEGES_PAGE), *section = section_of(page, heading);
+	unsigned count = 0, different = 0;
+	for (const char *name; (name = name_of(count)); count++) {
+		if (!has_row(section, name))
+			fail_msg("%s, %s: no row for %s", PRIVILEGES_PAGE, heading, name);
+		bool again = false;
+		for (unsigned i = 0; i < count; i++)
+			again |= strcmp(name_of(i), name) == 0;
+		different += !again;
+	}
+	if (count_names(section) != different)
+		fail_msg("%s, %s: %u names, the code has %u", PRIVILEGES_PAGE, heading, count_names(section), different);
+	free(section);
+	free(page);
+}
+
+static const char *operation_name(unsigned index)
+{
+	return index < MONITOR_OPERATION_COUNT ? monitor_rows[index].name : NULL;
+}
+
+static const char *agent_call(unsigned index)
+{
+	return sandbox_call_name(SANDBOX_AGENT, index);
+}
+
+static const char *reader_call(unsigned index)
+{
+	return sandbox_call_name(SANDBOX_READER, index);
+}
+
+static void test_every_privilege_has_its_reason(void **state)
+{
+	(void)state;
+	assert_rows("The monitor's capabilities", privileges_capability);
+	assert_rows("The monitor's operations", operation_name);
+	assert_rows("The agent's system calls", agent_call);
+	assert_rows("The reader's system calls", reader_call);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -307,6 +398,7 @@ int main(void)
 		cmocka_unit_test(test_example_opened_holds_the_defaults),
 		cmocka_unit_test(test_every_key_is_documented),
 		cmocka_unit_test(test_every_metric_is_in_the_readme),
+		cmocka_unit_test(test_every_privilege_has_its_reason),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

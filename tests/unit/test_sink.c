@@ -533,6 +533,8 @@ static void the_thread_leaves_signals_to_the_event_loop(void **state)
 	static const int signals[] = { SIGHUP, SIGTERM, SIGINT, SIGPIPE, SIGUSR1 };
 	(void)state;
 	struct sinks *sinks = open_file();
+	for (unsigned i = 0; i < 500 && !blocked_signals("sink-file", &blocked); i++)
+		usleep(20000); /* the thread names itself */
 	assert_true(blocked_signals("sink-file", &blocked));
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		assert_true(blocked >> (signals[i] - 1) & 1);

@@ -33,6 +33,13 @@
 #define TLS_UP   (FACT(CLIENT_HELLO) | FACT(SERVER_HELLO) | FACT(CLIENT_FINISHED) | FACT(CLIENT_DATA) | FACT(SERVER_DATA))
 #define LEFT     FACT(QUIT_SENT)
 
+#define HELO     C("HELO client.example\r\n")
+#define HELO_OK  S("250 mx.example\r\n")
+#define RSET     C("RSET\r\n")
+
+/* A row of the catalogue: KNOWN(OFFER, "what is done", "where it is known from"). */
+#define KNOWN(chapter, text, from) .group = CATALOGUE_##chapter, .what = text, .source = from
+
 #define FOUND(id) FINDING_MASK(FINDING_##id)
 
 /* A record's filling: were it read as SMTP, it would show. */

@@ -90,8 +90,8 @@ def write_root(path, here, programs, own):
             image.folder(folder)
         image.program(shutil.which("busybox"), "/bin/busybox")
         image.link("/bin/sh", "busybox")
-        image.data("/etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n")
-        image.data("/etc/group", b"root:x:0:\n")
+        image.data("/etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nsmtpward:x:990:990::/:/bin/false\n")
+        image.data("/etc/group", b"root:x:0:\nsmtpward:x:990:\n")
         image.data("/etc/hosts", b"127.0.0.1 localhost\n::1 localhost\n")
         image.python()
         for name in programs:

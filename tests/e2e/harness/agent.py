@@ -33,6 +33,7 @@ class Agent:
             "journal": "off",
             "file": {"path": str(self.alerts_file)},
             "metrics": {"port": self.metrics_port},
+            "privileges": {"user": "nobody"},
             "identity": {**self._trust(), "witness": False, **(identity or {})},
             **settings,
         }
@@ -70,6 +71,12 @@ class Agent:
                 self.process.wait()
                 raise AssertionError("the agent does not end at SIGTERM") from None
         return self.process.returncode
+
+    def processes(self):
+        """The monitor, which was started, then its children: the agent last."""
+        monitor = self.process.pid
+        children = subprocess.run(["pgrep", "-P", str(monitor)], capture_output=True, text=True).stdout.split()
+        return [monitor, *sorted(map(int, children))]
 
     def signal(self, number):
         self.process.send_signal(number)

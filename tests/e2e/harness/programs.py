@@ -113,6 +113,16 @@ def curl(lab, host, port=25, tls=None, auth=None, user=USER, password=PASSWORD, 
     return run(lab, argv + list(extra), stdin=MESSAGE, **where).with_word(r"SSL certificate verify|^curl: ")
 
 
+def s_nail(lab, host, port=25, tls="must", **where):
+    """It knows no opportunistic TLS."""
+    settings = {"v15-compat": None, "mta": f"smtp://{bracket(host)}:{port}", "smtp-auth": "none", "hostname": "client.example",
+                "tls-verify": "ignore", "sendwait": None, "nosave": None, "socket-connect-timeout": "15"}
+    settings |= {"smtp-use-starttls": None} if tls == "must" else {}
+    argv = ["s-nail", "-n", *(f"-S{name}" + (f"={value}" if value is not None else "") for name, value in settings.items()),
+            "-r", SENDER, "-s", SUBJECT, RECIPIENT]
+    return run(lab, argv, stdin=BODY + "\n", **where).with_word("TLS|tls|server")
+
+
 def s_client(lab, host, port=25, tls="must", extra=(), verify=None, trust=None, name=None, **where):
     """Delivered: openssl went on after the handshake, and the server took the mail."""
     argv = ["openssl", "s_client", "-crlf", "-ign_eof", "-connect", f"{bracket(host)}:{port}", "-servername", name or host]
