@@ -234,7 +234,7 @@ static __always_inline struct forward *begin_flow(struct __sk_buff *skb, struct 
 	bool whole = (answer || !old || at->sequence != old->flow.client_next) && syn_was_seen(packet, from_server, &syn);
 	if (old && (!whole || old->head.isn == syn.first))
 		return old;
-	if (!old && !whole && (answer || is_passed_over(&packet->key)))
+	if (!old && (answer ? !whole : is_passed_over(&packet->key)))
 		return 0;
 	if (!whole && !egress && is_for_own(skb, at)) {
 		pass_over(&packet->key);

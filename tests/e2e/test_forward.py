@@ -70,10 +70,9 @@ def watch(routed):
 
 def attached(routed):
     """Our programs at the router's interfaces, by TCX or clsact, and qdiscs of ours."""
-    told = json.loads(routed.run_in("router", "bpftool", "-j", "net").stdout)
-    found = [entry.get("name") or entry.get("prog_name") or "?" for part in told for entry in part.get("tc", [])]
-    qdiscs = routed.run_in("router", "tc", "qdisc", "show").stdout
-    return found + [line for line in qdiscs.splitlines() if "clsact" in line]
+    found = routed.run_in("router", PYTHON, CLIENTS.parent / "harness" / "tcx.py").stdout.splitlines()
+    qdiscs = routed.run_in("router", "tc", "qdisc", "show").stdout.splitlines()
+    return found + [line for line in qdiscs if "clsact" in line]
 
 
 def hooks(agent):
@@ -133,7 +132,7 @@ def test_tls_passes_and_is_encrypted_at_most(routed, serve, watch, version):
     assert smtplib(routed, ADDRESSES["server"][0], 587, "must", auth="PLAIN", watched=False).delivered
     assert BODY.encode() in server.received("tls")
     session = agent.session()
-    expect(session, "encrypted", forwarded=True, blocked=False, tls__version=f"TLS {version}")
+    expect(session, "encrypted", forwarded=True, blocked=False, tls__version=version)
     certificate = (session["identity"] or {}).get("certificate")
     assert (certificate["from"] if certificate else None) == ("wire" if version == "1.2" else None)
 
@@ -169,10 +168,11 @@ def test_a_container_of_this_host_counts_once(routed, serve, watch):
 @pytest.fixture
 def masquerade(routed):
     """Source NAT at the router: what leaves by wan0 has its address."""
-    rules = "table ip smtpwardtest { chain post { type nat hook postrouting priority 100; oifname wan0 masquerade; } }"
+    rules = ("table ip smtpwardtest {\n chain post {\n type nat hook postrouting priority 100\n"
+             " oifname wan0 masquerade\n }\n}\n")
     result = subprocess.run(["nsenter", f"--net=/run/netns/{routed.ns['router']}", "nft", "-f", "-"], input=rules, text=True,
                             capture_output=True)
-    if result.returncode and "supported" in result.stderr or "No such file" in result.stderr:
+    if result.returncode and "syntax error" not in result.stderr:
         pytest.skip(f"this kernel has no NAT: {result.stderr.strip()}")
     assert result.returncode == 0, result.stderr
     yield
@@ -204,7 +204,8 @@ def test_mail_for_this_host_itself_is_not_forwarded(routed, serve, watch):
     agent = watch(mode="block")
     for host in ROUTERS["client"]:
         assert smtplib(routed, host, watched=False).delivered
-    assert server.connections() == 2 and agent.ask("sessions")["sessions"] == []
+    assert server.connections() == 2
+    assert [(s["client"], s["server"], s["facts"]) for s in agent.ask("sessions")["sessions"]] == []
 
 
 # ---- block ------------------------------------------------------------------------------------------------------
@@ -251,7 +252,7 @@ def test_an_interface_that_appears_is_watched(routed, serve, watch):
     agent = watch(["extra*"])
     assert interfaces(agent) == set()
     try:
-        sh("ip", "-n", routed.ns["router"], "link", "add", "extra0", "type", "dummy")
+        sh("ip", "-n", routed.ns["router"], "link", "add", "extra0", "type", "veth", "peer", "name", "peer0")
         wait_until(lambda: interfaces(agent) == {"extra0"}, "extra0 is watched")
         sh("ip", "-n", routed.ns["router"], "link", "set", "extra0", "name", "extra9")
         wait_until(lambda: interfaces(agent) == {"extra9"}, "the new name is known")
@@ -323,7 +324,7 @@ def test_a_bad_kind_of_interface_is_told(routed, watch):
     """An interface that is matched and cannot be watched turns status red; the others go on."""
     result = sh("ip", "-n", routed.ns["router"], "link", "add", "odd0", "type", "vcan", check=False)
     if result.returncode:
-        pytest.skip("this kernel has no vcan interfaces")
+        pytest.skip(f"this kernel has no interface that is neither Ethernet nor without a header: {result.stderr.strip()}")
     try:
         agent = watch(["odd0", "lan0"])
         status = agent.ask("status")
