@@ -35,14 +35,17 @@ BPF_CFLAGS := -O2 -g -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -mcpu=v3 -Wall -Wex
 
 # What both programs need, the agent's parts, and the CLI's.
 COMMON := finding finding_text finding_text_identity escape session_id address certificate cipher_suite tls_names
-AGENT := $(filter-out $(COMMON) $(patsubst userspace/%.c,%,$(wildcard userspace/cli*.c userspace/probe*.c)) main, \
+# The agent's parts that `smtpward read` and `record` go through, too.
+JUDGING := session session_json session_pack session_table pack judgement history ja4 tls_summary identity identity_check identity_judgement \
+	handshake handshake_certificate handshake_hello handshake_reader handshake_sequence handshake_server
+CLI := $(patsubst userspace/%.c,%,$(wildcard userspace/cli*.c userspace/probe*.c userspace/capture*.c)) dialogue_driver
+CLI_LIBS := -Wl,--as-needed -lssl -lresolv -lpcap # of `smtpward probe` and `read`; the CLI needs no libbpf
+AGENT := $(filter-out $(COMMON) $(CLI) main, \
 	$(patsubst userspace/%.c,%,$(wildcard userspace/*.c)))
-CLI := $(patsubst userspace/%.c,%,$(wildcard userspace/cli*.c userspace/probe*.c))
-CLI_LIBS := -lssl -lresolv # of `smtpward probe`
 
 COMMON_OBJ := $(COMMON:%=$(BUILD)/userspace/%.o)
 AGENT_OBJ := $(AGENT:%=$(BUILD)/userspace/%.o) $(COMMON_OBJ)
-CLI_OBJ := $(CLI:%=$(BUILD)/userspace/%.o) $(COMMON_OBJ)
+CLI_OBJ := $(CLI:%=$(BUILD)/userspace/%.o) $(JUDGING:%=$(BUILD)/userspace/%.o) $(COMMON_OBJ)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -54,7 +57,7 @@ all: $(BUILD)/smtpwardd $(BUILD)/smtpward
 needs:
 	$(Q)for tool in $(CC) $(CLANG) $(BPFTOOL) pkg-config; do \
 		command -v $$tool >/dev/null || { echo "$$tool is missing" >&2; missing=1; }; done; \
-	! command -v pkg-config >/dev/null || pkg-config --exists --print-errors --short-errors $(PKGS) libelf || \
+	! command -v pkg-config >/dev/null || pkg-config --exists --print-errors --short-errors $(PKGS) libelf libpcap || \
 		missing=1; \
 	echo '#include <uthash.h>' | $(CC) -E - >/dev/null 2>&1 || { echo "uthash.h is missing" >&2; missing=1; }; \
 	[ -z "$$missing" ] || { tools/install_packages.sh -n build; \
@@ -150,6 +153,7 @@ include tests/tests.mk
 include tests/bpf.mk
 include tests/catalogue.mk
 include tests/e2e.mk
+include tests/read.mk
 include tests/vm.mk
 include tests/fuzz.mk
 include tools/bench/bench.mk

@@ -1,6 +1,6 @@
 # The dialogue vectors, the tests of the real object in the kernel (root), and the fuzzer.
 
-VECTOR_OBJ := $(BUILD)/san/tests/vectors.o $(BUILD)/san/tests/dialogue_run.o
+VECTOR_OBJ := $(BUILD)/san/tests/vectors.o $(BUILD)/san/tests/dialogue_run.o $(BUILD)/san/dialogue_driver.o
 VECTOR_TESTS := $(BUILD)/tests/test_dialogue $(BUILD)/tests/test_verdict $(BUILD)/tests/test_judgement
 
 $(VECTOR_TESTS): $(VECTOR_OBJ)
@@ -37,7 +37,7 @@ DIALOGUE_FUZZ_FLAGS := -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined -fn
 DIALOGUE_FUZZ_HEADERS := $(wildcard include/*.h userspace/*.h tests/*.h tests/vectors/*.h)
 tests: $(FUZZ)
 
-$(BUILD)/tests/fuzz_dialogue: tests/fuzz/fuzz_dialogue.c tests/dialogue_run.c tests/vectors.c userspace/judgement.c userspace/finding.c \
+$(BUILD)/tests/fuzz_dialogue: tests/fuzz/fuzz_dialogue.c tests/dialogue_run.c userspace/dialogue_driver.c tests/vectors.c userspace/judgement.c userspace/finding.c \
 		userspace/cipher_suite.c userspace/tls_names.c $(DIALOGUE_FUZZ_HEADERS)
 	$(call say,FUZZ,$@)
 	$(Q)mkdir -p $(@D)

@@ -35,6 +35,9 @@ static const struct {
 	{ "explain", cli_explain, "[FINDING]", "what a finding means and how to fix it" },
 	{ "probe", cli_probe, "HOST [--port N] [--mx] [--ca FILE] [--name NAME] [--timeout SECONDS] [-4|-6]",
 	  "ask a server what encryption it has to offer" },
+	{ "read", cli_read, "FILE... [--ports LIST] [--any-port] [--ca FILE]", "the sessions in capture files (pcap, pcapng)" },
+	{ "record", cli_record, "FILE --session ID|--finding FINDING [-o OUT] [--ports LIST] [--any-port] [--ca FILE]",
+	  "evidence out of a capture file, without secrets" },
 	{ "version", cli_version, "", "the version of this program" },
 	{ "help", cli_help, "", "this text" },
 };
@@ -137,7 +140,7 @@ static int command_run(struct cli *cli, int argc, char **argv)
 			return result ? (out_flush(), result) : out_finish();
 		}
 	return cli_usage("there is no command \"%s\"; the commands are status, sessions, findings, watch, mode, policy, "
-			 "explain, probe, version, help",
+			 "explain, probe, read, record, version, help",
 			 printable(argv[0], text, sizeof(text)));
 }
 

@@ -22,6 +22,8 @@ int cli_mode(struct cli *cli, int argc, char **argv);
 int cli_policy(struct cli *cli, int argc, char **argv);
 int cli_explain(struct cli *cli, int argc, char **argv);
 int cli_probe(struct cli *cli, int argc, char **argv);
+int cli_read(struct cli *cli, int argc, char **argv);
+int cli_record(struct cli *cli, int argc, char **argv);
 
 /* Says what is wrong with the command line; returns EX_USAGE. */
 int cli_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));

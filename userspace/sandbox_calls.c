@@ -83,6 +83,11 @@ const struct sandbox_call sandbox_calls[] = {
 #endif
 	CALL(ppoll, AGENT),
 	CALL(clock_nanosleep, AGENT),
+	CALL(gettimeofday, AGENT),
+#ifdef SYS_time
+	CALL(time, AGENT),
+#endif
+	CALL(restart_syscall, BOTH), /* which the kernel makes of a call that a stop signal has interrupted */
 	CALL(rt_sigprocmask, BOTH),
 	CALL(rt_sigaction, AGENT),
 	CALL(rt_sigreturn, BOTH),

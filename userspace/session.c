@@ -12,6 +12,7 @@ struct sessions {
 	uint64_t evicted;
 	uint64_t given_up_ns; /* opened_ns of the youngest that was given up */
 	struct session *walked; /* the copy that sessions_newer() returned */
+	bool real_time; /* the events' times are of CLOCK_REALTIME */
 };
 
 struct sessions *sessions_new(unsigned keep, unsigned open_max)
@@ -22,6 +23,11 @@ struct sessions *sessions_new(unsigned keep, unsigned open_max)
 		sessions->open_max = open_max;
 	}
 	return sessions;
+}
+
+void sessions_set_real_time(struct sessions *sessions)
+{
+	sessions->real_time = true;
 }
 
 void sessions_free(struct sessions *sessions)
@@ -38,10 +44,12 @@ static bool is_closed(const struct session *session)
 	return session->closed.tv_sec != 0;
 }
 
-/* The wall-clock time of a CLOCK_MONOTONIC time, by the clocks' present difference. */
-static struct timespec wall_clock(uint64_t monotonic_ns)
+/* The wall-clock time of an event's time: of a CLOCK_MONOTONIC one by the clocks' present difference. */
+static struct timespec wall_clock(const struct sessions *sessions, uint64_t monotonic_ns)
 {
 	struct timespec wall, monotonic;
+	if (sessions->real_time)
+		return (struct timespec){ .tv_sec = (time_t)(monotonic_ns / 1000000000U), .tv_nsec = (long)(monotonic_ns % 1000000000U) };
 	clock_gettime(CLOCK_REALTIME, &wall);
 	clock_gettime(CLOCK_MONOTONIC, &monotonic);
 	int64_t age = monotonic.tv_sec * 1000000000L + monotonic.tv_nsec - (int64_t)monotonic_ns;
@@ -137,7 +145,7 @@ static struct session *make(struct sessions *sessions, const struct flow_event *
 	struct session *session = table_add(&sessions->table, event->flow_id);
 	if (!session)
 		return NULL;
-	session->opened = wall_clock(event->opened_ns);
+	session->opened = wall_clock(sessions, event->opened_ns);
 	session->given_up = may_be_given_up(sessions, event);
 	session->events_missed = session->given_up ? 0 : event->sequence - 1;
 	return session;
@@ -179,7 +187,7 @@ struct session *sessions_take(struct sessions *sessions, const struct flow_event
 	keep_worse_exposure(&session->last, &older);
 	summarize_handshake(session);
 	if (event->reason == EVENT_CLOSED)
-		close_session(sessions, session, wall_clock(event->time_ns));
+		close_session(sessions, session, wall_clock(sessions, event->time_ns));
 	return session;
 }
 

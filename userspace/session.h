@@ -50,6 +50,8 @@ struct sessions;
  * without memory. */
 struct sessions *sessions_new(unsigned keep, unsigned open_max);
 void sessions_free(struct sessions *sessions);
+/* From now on the events' times are nanoseconds since the epoch, as in a capture file, and not of CLOCK_MONOTONIC. */
+void sessions_set_real_time(struct sessions *sessions);
 
 /*
  * Finds or makes the event's session and takes the event in. Does not judge. Returns NULL where nothing is taken in: the

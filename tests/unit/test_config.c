@@ -61,6 +61,12 @@ static void check_same(const struct config *a, const struct config *b)
 	}
 	check_text(a->cgroup, b->cgroup);
 	check_text(a->control_socket, b->control_socket);
+	check_text(a->control.owner, b->control.owner);
+	check_text(a->control.group, b->control.group);
+	check_text(a->control.admin_group, b->control.admin_group);
+	check_text(a->privileges.user, b->privileges.user);
+	assert_int_equal(a->privileges.containers, b->privileges.containers);
+	assert_int_equal(a->privileges.required, b->privileges.required);
 	assert_int_equal(a->fallback_window_s, b->fallback_window_s);
 	assert_int_equal(a->account, b->account);
 	assert_memory_equal(&a->default_rule, &b->default_rule, sizeof(a->default_rule));
@@ -102,6 +108,12 @@ static void nothing_gives_the_defaults(void **state)
 	}
 	assert_null(config->cgroup);
 	assert_string_equal(config->control_socket, "/run/smtpward/smtpward.sock");
+	assert_null(config->control.owner);
+	assert_null(config->control.group);
+	assert_null(config->control.admin_group);
+	assert_string_equal(config->privileges.user, "smtpward");
+	assert_true(config->privileges.containers);
+	assert_true(config->privileges.required);
 	assert_int_equal(config->fallback_window_s, 3600);
 	assert_int_equal(config->account, ACCOUNT_NAME);
 	assert_int_equal(config->default_rule.id, 0);
@@ -163,6 +175,8 @@ static void every_key_is_taken_over(void **state)
 				     "ports: {starttls: [26], implicit_tls: [25, 65535]}\n"
 				     "cgroup: /sys/fs/cgroup/system.slice\n"
 				     "control_socket: /run/s\n"
+				     "control: {owner: mail, group: adm, admin_group: 1200}\n"
+				     "privileges: {user: nobody, containers: false, hardening: available}\n"
 				     "fallback_window: 2d\n"
 				     "account: hash\n"
 				     "policy: {default: {require: verified, action: monitor, unknown: block, undecided: block}}\n"
@@ -181,6 +195,12 @@ static void every_key_is_taken_over(void **state)
 	assert_int_equal(config->ports[2].number, 65535);
 	assert_string_equal(config->cgroup, "/sys/fs/cgroup/system.slice");
 	assert_string_equal(config->control_socket, "/run/s");
+	assert_string_equal(config->control.owner, "mail");
+	assert_string_equal(config->control.group, "adm");
+	assert_string_equal(config->control.admin_group, "1200");
+	assert_string_equal(config->privileges.user, "nobody");
+	assert_false(config->privileges.containers);
+	assert_false(config->privileges.required);
 	assert_int_equal(config->fallback_window_s, 172800);
 	assert_int_equal(config->account, ACCOUNT_HASH);
 	assert_int_equal(config->default_rule.require, REQUIRE_VERIFIED);
@@ -416,7 +436,7 @@ static void the_example_has_every_key(void **state)
 
 /* ---- mistakes --------------------------------------------------------------------------------------------- */
 
-#define TOP_KEYS "mode, ports, cgroup, tc, control_socket, fallback_window, account, policy, identity, sessions, alerts, syslog, file, journal, metrics"
+#define TOP_KEYS "mode, ports, cgroup, tc, control_socket, control, privileges, fallback_window, account, policy, identity, sessions, alerts, syslog, file, journal, metrics"
 #define DURATION "a number of seconds, or one with m, h or d behind it"
 #define DESTINATION "an IPv4 or IPv6 address, ADDRESS/BITS, or any"
 #define CGROUP_PATH "a path below the cgroup root, as in /system.slice/postfix.service"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """The agent under test and its command line."""
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -62,7 +63,7 @@ class Agent:
     def stop(self):
         """Ends the agent in the orderly way; returns its exit code."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
+            self.signal(signal.SIGCONT)
             self.process.terminate()
             try:
                 self.process.wait(timeout=10)
@@ -79,14 +80,16 @@ class Agent:
         return [monitor, *sorted(map(int, children))]
 
     def signal(self, number):
-        self.process.send_signal(number)
+        """To the process that was started, as an administrator would; standing still and going on is for all of them."""
+        for pid in self.processes() if number in (signal.SIGSTOP, signal.SIGCONT) else [self.process.pid]:
+            os.kill(pid, number)
 
     def run(self, *arguments):
         return subprocess.run([BUILD / "smtpward", "-s", self.socket, *map(str, arguments)], capture_output=True, text=True)
 
     def ask(self, *arguments):
         result = self.run("-j", *arguments)
-        assert result.returncode == 0, f"smtpward {arguments}: {result.returncode}: {result.stderr}"
+        assert result.returncode == 0, f"smtpward {arguments}: {result.returncode}: {result.stderr}{self.output.read_text()}"
         return json.loads(result.stdout)
 
     def set_mode(self, mode):

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* `smtpward read`: sessions out of capture files. Needs no agent and no rights. */
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "capture.h"
+#include "capture_file.h"
+#include "capture_options.h"
+#include "cli.h"
+#include "cli_output.h"
+#include "cli_read.h"
+#include "cli_servers.h"
+#include "session_json.h"
+
+#define FOUND 1      /* exit codes */
+#define UNREADABLE 2
+#define PROGRESS_PACKETS 4096
+#define PROGRESS_AFTER_S 1
+#define BAR_WIDTH 40
+
+struct reading {
+	const struct cli *cli;
+	struct capture *capture;
+	struct servers *servers;
+	const char *file;
+	json_t *files;
+	bool several;  /* files */
+	bool row_made; /* the first one is */
+	bool heading_made; /* of the table */
+	bool found;    /* findings */
+	bool bar_made; /* on the terminal now */
+	time_t bar_time, started;
+};
+
+/* ---- progress --------------------------------------------------------------------------------------------- */
+
+static void remove_bar(struct reading *reading)
+{
+	if (reading->bar_made)
+		fputs("\r\033[K", stderr);
+	reading->bar_made = false;
+}
+
+static void show_progress(struct reading *reading, const struct capture_file *file)
+{
+	int thousandths = capture_file_progress(file);
+	time_t now = time(NULL);
+	if (thousandths < 0 || now == reading->bar_time || now < reading->started + PROGRESS_AFTER_S || !isatty(STDERR_FILENO))
+		return;
+	if (!out_flush())
+		return;
+	int full = thousandths * BAR_WIDTH / 1000;
+	reading->bar_time = now;
+	reading->bar_made = true;
+	fprintf(stderr, "\r\033[K[%.*s%*s] %3d %%", full, "########################################", BAR_WIDTH - full, "",
+		thousandths / 10);
+	fflush(stderr);
+}
+
+/* ---- rows ------------------------------------------------------------------------------------------------- */
+
+static void row_json(struct reading *reading, const struct session *session)
+{
+	json_t *row = session_json(session);
+	char *text;
+	if (!row)
+		return;
+	json_object_set_new(row, "file", text_json(reading->file, SIZE_MAX));
+	text = json_dumps(row, JSON_ENSURE_ASCII | JSON_COMPACT);
+	out_format("%s%s", reading->row_made ? ",\n" : "", text ? text : "null");
+	free(text);
+	json_decref(row);
+}
+
+/* Rows are printed as the sessions are over, so columns are as wide as most of their cells. */
+static void cell(const char *text, unsigned width, enum colour colour)
+{
+	size_t length = strlen(text);
+	out_colour(colour, text);
+	out_format("%*s", length < width ? (int)(width - length) + 2 : 2, "");
+}
+
+static void endpoint_cell(const uint8_t address[16], unsigned port)
+{
+	char text[ADDRESS_TEXT_SIZE], cell_text[ADDRESS_TEXT_SIZE + 10];
+	address_text(address, text);
+	snprintf(cell_text, sizeof(cell_text), strchr(text, ':') ? "[%s]:%u" : "%s:%u", text, port);
+	cell(cell_text, 21, COLOUR_NONE);
+}
+
+static void row_text(struct reading *reading, const struct session *session)
+{
+	char text[64], time[TIME_TEXT_SIZE];
+	const struct judgement *judgement = &session->judgement;
+	const char *outcome = outcome_name(judgement->outcome), *separator = "";
+	if (!reading->heading_made)
+		out_format("%-16s  %-19s  %-10s  %-21s  %-21s  %-12s  %s\n", "SESSION", "OPENED", "OUTCOME", "CLIENT", "SERVER",
+			   "ACCOUNT", "FINDINGS");
+	reading->heading_made = true;
+	cell(session_id_text(session->id, text), 16, COLOUR_NONE);
+	cell(local_time(time_text(&session->opened, time), text, sizeof(text)), 19, COLOUR_NONE);
+	cell(outcome, 10, outcome_colour(outcome));
+	endpoint_cell(session->last.client_address, session->last.client_port);
+	endpoint_cell(session->last.server_address, session->last.server_port);
+	json_t *account = text_json(session->account, SIZE_MAX);
+	cell(json_is_string(account) ? json_string_value(account) : "-", 12, COLOUR_NONE);
+	json_decref(account);
+	for (unsigned i = 0; i < FINDING_COUNT; i++) {
+		if (!(judgement->findings & FINDING_MASK(i)))
+			continue;
+		out_format("%s%s", separator, finding_name((enum finding)i));
+		separator = " ";
+	}
+	out_format("%s\n", *separator ? "" : judgement->unknown_reason ? judgement->unknown_reason : "-");
+}
+
+static void take_session(void *context, const struct session *session)
+{
+	struct reading *reading = context;
+	remove_bar(reading);
+	reading->found |= session->judgement.findings != 0;
+	servers_add(reading->servers, session);
+	if (reading->cli->json)
+		row_json(reading, session);
+	else
+		row_text(reading, session);
+	reading->row_made = true;
+}
+
+/* ---- files ------------------------------------------------------------------------------------------------ */
+
+static void say_unreadable(const struct reading *reading, const char *error)
+{
+	char name[256];
+	fprintf(stderr, "smtpward: %s: %s\n", printable(reading->file, name, sizeof(name)), error);
+}
+
+/* What became of a file, with the counts since those before it. */
+static json_t *file_json(const struct reading *reading, const char *link, const struct capture_counts *before,
+			 const struct order_counts *order_before, const char *error)
+{
+	const struct capture_counts *counts = capture_counts(reading->capture);
+	const struct order_counts *order = capture_order_counts(reading->capture);
+#define SINCE(field) (json_int_t)(counts->field - before->field)
+#define ORDER_SINCE(field) (json_int_t)(order->field - order_before->field)
+	return json_pack("{s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "file", text_json(reading->file, SIZE_MAX),
+			 "error", error ? text_json(error, SIZE_MAX) : json_null(), "link_type", link ? json_string(link) : json_null(),
+			 "packets", SINCE(packets), "packets_tcp", SINCE(tcp), "packets_malformed", SINCE(malformed), "fragments",
+			 SINCE(fragments), "sessions", SINCE(sessions), "sessions_midway", SINCE(midway), "flows_idle", SINCE(idle),
+			 "flows_evicted", SINCE(evicted), "segments_repeated", ORDER_SINCE(repeated), "segments_conflicting",
+			 ORDER_SINCE(conflicting), "segments_early", ORDER_SINCE(early), "gaps", ORDER_SINCE(gaps), "gaps_by_limit",
+			 ORDER_SINCE(limited));
+#undef SINCE
+#undef ORDER_SINCE
+}
+
+static void say_losses(const json_t *file)
+{
+	static const struct {
+		const char *key, *text;
+	} losses[] = {
+		{ "gaps", "gaps in flows" },
+		{ "fragments", "IP fragments, which are not put together" },
+		{ "segments_conflicting", "segments that were sent again with other bytes" },
+		{ "packets_malformed", "packets that are malformed or cut too short" },
+		{ "flows_evicted", "flows given up, since too many were open" },
+	};
+	for (size_t i = 0; i < sizeof(losses) / sizeof(losses[0]); i++) {
+		long long count = member_number(file, losses[i].key);
+		if (count)
+			fprintf(stderr, "smtpward: %lld %s\n", count, losses[i].text);
+	}
+}
+
+/* Returns whether all of the file could be read. */
+static bool read_file(struct reading *reading)
+{
+	const struct capture_counts before = *capture_counts(reading->capture);
+	const struct order_counts order_before = *capture_order_counts(reading->capture);
+	char error[CAPTURE_ERROR_SIZE], link[32] = "";
+	struct capture_packet packet;
+	unsigned count = 0;
+	int result = -1;
+	struct capture_file *file = capture_file_open(reading->file, error);
+
+	if (file) {
+		snprintf(link, sizeof(link), "%s", capture_file_link_name(file));
+		while ((result = capture_file_next(file, &packet, error)) > 0) {
+			capture_take(reading->capture, capture_file_link_type(file), packet.bytes, packet.captured, packet.length,
+				     packet.time_ns);
+			if (++count % PROGRESS_PACKETS == 0)
+				show_progress(reading, file);
+		}
+		capture_end(reading->capture);
+		capture_file_close(file);
+	}
+	remove_bar(reading);
+	json_t *about = file_json(reading, file ? link : NULL, &before, &order_before, result < 0 ? error : NULL);
+	if (result < 0) {
+		out_flush();
+		say_unreadable(reading, error);
+	}
+	if (!reading->cli->json)
+		say_losses(about);
+	json_array_append_new(reading->files, about);
+	return result >= 0;
+}
+
+static bool read_files(struct reading *reading, char **files)
+{
+	bool good = true;
+	char name[256];
+	for (; *files; files++) {
+		reading->file = *files;
+		if (reading->several && !reading->cli->json) {
+			out_format("%s%s:\n", reading->row_made ? "\n" : "", printable(*files, name, sizeof(name)));
+			reading->heading_made = false;
+		}
+		good &= read_file(reading);
+	}
+	return good;
+}
+
+static int read_all(struct reading *reading, char **files)
+{
+	bool good;
+	if (reading->cli->json)
+		out_format("{\"sessions\":[");
+	good = read_files(reading, files);
+	if (reading->cli->json) {
+		json_t *servers = servers_json(reading->servers);
+		out_format("],\n\"servers\":");
+		out_json(servers);
+		out_format(",\"files\":");
+		out_json(reading->files);
+		out_format("}\n");
+		json_decref(servers);
+	} else if (reading->row_made) {
+		out_format("\n");
+		servers_print(reading->servers);
+	}
+	return !good ? UNREADABLE : reading->found ? FOUND : EX_OK;
+}
+
+/* ---- the command ------------------------------------------------------------------------------------------ */
+
+int cli_read_option(struct capture_settings *settings, int option, const char *value)
+{
+	switch (option) {
+	case 'p':
+		if (!capture_parse_ports(value, settings))
+			return cli_usage("--ports takes numbers with commas between them, such as 25,587,10465/tls");
+		return EX_OK;
+	case 'a':
+		settings->any_port = true;
+		return EX_OK;
+	case 'c':
+		settings->trust = value;
+		return EX_OK;
+	default:
+		return -1;
+	}
+}
+
+int cli_read(struct cli *cli, int argc, char **argv)
+{
+	static const struct option options[] = { CLI_READ_OPTIONS, { NULL, 0, NULL, 0 } };
+	struct capture_settings settings = { .any_port = false };
+	struct reading reading = { .cli = cli, .started = time(NULL) };
+	char error[256];
+	int option, result = EX_OK;
+
+	capture_default_ports(&settings);
+	while (!result && (option = getopt_long(argc, argv, "+:", options, NULL)) != -1)
+		result = cli_read_option(&settings, option, optarg);
+	if (result < 0)
+		result = cli_usage("read takes --ports LIST, --any-port, --ca FILE and capture files; - is standard input");
+	if (!result && optind >= argc)
+		result = cli_usage("which capture file? - is standard input");
+	if (result)
+		return result;
+	reading.several = argc - optind > 1;
+	reading.files = json_array();
+	reading.servers = servers_new();
+	reading.capture = capture_restrict(true, error, sizeof(error)) ? capture_new(&settings, take_session, &reading, error, sizeof(error))
+								       : NULL;
+	if (reading.capture && reading.servers) {
+		result = read_all(&reading, argv + optind);
+	} else {
+		fprintf(stderr, "smtpward: %s\n", error);
+		result = EX_OSERR;
+	}
+	capture_free(reading.capture);
+	servers_free(reading.servers);
+	json_decref(reading.files);
+	return result;
+}
