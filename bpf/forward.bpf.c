@@ -187,8 +187,10 @@ static __always_inline int client_payload(struct __sk_buff *skb, struct scratch 
 	open_flow(forward);
 	__u64 key = busy_key(forward, false);
 	if (!enter(key)) {
+		if (flow->enforced)
+			return DROP; /* it comes again */
 		forward->head.client_lost = 1;
-		return flow->enforced ? DROP : NEXT; /* it comes again */
+		return NEXT;
 	}
 	flow->client_seen = 1;
 	enum verdict verdict = take_client(skb, forward, at, ahead);
