@@ -5,6 +5,7 @@ DESTDIR ?=
 MANDIR ?= $(PREFIX)/share/man
 SYSCONFDIR ?= /etc
 UNITDIR ?= /usr/lib/systemd/system
+SYSUSERSDIR ?= /usr/lib/sysusers.d
 BUILD := build
 V ?= 0
 VERSION := 0.1.0
@@ -34,7 +35,7 @@ BPF_CFLAGS := -O2 -g -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -mcpu=v3 -Wall -Wex
 	-idirafter /usr/include/$(shell uname -m)-linux-gnu
 
 # What both programs need, the agent's parts, and the CLI's.
-COMMON := finding finding_text finding_text_identity escape session_id address certificate cipher_suite tls_names
+COMMON := pins tc_remove rtnetlink finding finding_text finding_text_identity escape session_id address certificate cipher_suite tls_names
 # The agent's parts that `smtpward read` and `record` go through, too.
 JUDGING := session session_json session_pack session_table pack judgement history ja4 tls_summary identity identity_check identity_judgement \
 	handshake handshake_certificate handshake_hello handshake_reader handshake_sequence handshake_server
@@ -75,6 +76,7 @@ endif
 run:
 	$(Q)tools/install_packages.sh build
 	$(Q)$(AS_CALLER) $(MAKE) --no-print-directory all
+	$(Q)id smtpward >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin smtpward
 	$(Q)exec $(BUILD)/smtpwardd -f $(ARGS)
 
 check:
@@ -95,7 +97,8 @@ bench:
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 \
-		$(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(SYSCONFDIR)/smtpward $(DESTDIR)$(UNITDIR)
+		$(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(SYSCONFDIR)/smtpward $(DESTDIR)$(UNITDIR) \
+		$(DESTDIR)$(SYSUSERSDIR) $(DESTDIR)$(PREFIX)/share/smtpward
 	install -m 755 $(BUILD)/smtpwardd $(DESTDIR)$(PREFIX)/sbin/smtpwardd
 	install -m 755 $(BUILD)/smtpward $(DESTDIR)$(PREFIX)/bin/smtpward
 	install -m 644 docs/smtpward.1 $(DESTDIR)$(MANDIR)/man1/smtpward.1
@@ -104,11 +107,15 @@ install: all
 	test -e $(DESTDIR)$(SYSCONFDIR)/smtpward/smtpward.yaml || \
 		install -m 640 packaging/smtpward.yaml $(DESTDIR)$(SYSCONFDIR)/smtpward/smtpward.yaml
 	sed 's|@SBINDIR@|$(PREFIX)/sbin|' packaging/smtpwardd.service > $(DESTDIR)$(UNITDIR)/smtpwardd.service
+	install -m 644 packaging/smtpward.sysusers $(DESTDIR)$(SYSUSERSDIR)/smtpward.conf
+	install -m 644 packaging/containers.conf $(DESTDIR)$(PREFIX)/share/smtpward/containers.conf
+	@id smtpward >/dev/null 2>&1 || echo "smtpwardd runs as the user smtpward: systemd-sysusers, or useradd --system --no-create-home smtpward"
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/smtpwardd $(DESTDIR)$(PREFIX)/bin/smtpward $(DESTDIR)$(MANDIR)/man1/smtpward.1 \
 		$(DESTDIR)$(MANDIR)/man5/smtpward.yaml.5 $(DESTDIR)$(MANDIR)/man8/smtpwardd.8 \
-		$(DESTDIR)$(UNITDIR)/smtpwardd.service
+		$(DESTDIR)$(UNITDIR)/smtpwardd.service $(DESTDIR)$(SYSUSERSDIR)/smtpward.conf \
+		$(DESTDIR)$(PREFIX)/share/smtpward/containers.conf
 	@echo "the configuration stays: $(DESTDIR)$(SYSCONFDIR)/smtpward"
 
 help:
@@ -134,7 +141,7 @@ $(BUILD)/userspace/%.o: userspace/%.c | needs
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 # Only these see the BPF object.
-KERNEL := kernel kernel_policy kernel_pins kernel_witness kernel_forward
+KERNEL := kernel kernel_policy kernel_pins kernel_witness kernel_blocked kernel_replace kernel_forward
 $(KERNEL:%=$(BUILD)/userspace/%.o): $(BUILD)/smtpward.skel.h $(BUILD)/witness.skel.h $(BUILD)/forward.skel.h
 
 $(BUILD)/%.bpf.o: bpf/%.bpf.c | needs
@@ -158,4 +165,4 @@ include tests/vm.mk
 include tests/fuzz.mk
 include tools/bench/bench.mk
 
--include $(wildcard $(BUILD)/*.d $(patsubst %,$(BUILD)/%/*.d,userspace san tests tools fuzz bench))
+-include $(wildcard $(BUILD)/*.d $(patsubst %,$(BUILD)/%/*.d,userspace san tests tests/other_abi tools fuzz bench))

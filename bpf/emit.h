@@ -20,6 +20,17 @@ static __always_inline __u64 wake_flags(__u8 reason)
 	return BPF_RB_NO_WAKEUP;
 }
 
+/* Events of the flow other than this kind that were lost. */
+static __always_inline __u32 pieces_lost(const struct flow *flow)
+{
+	__u64 flow_id = flow->flow_id;
+	__u32 lost = flow->pieces_lost;
+	struct witness *witness = 0;
+	if (flow->client.facts & FACT(CLIENT_HELLO))
+		witness = bpf_map_lookup_elem(&witnesses, &flow_id);
+	return witness ? lost + witness->lost : lost;
+}
+
 /* Whether an alert may come of the event. What is established and then ends has told before. */
 static __always_inline bool may_alert(__u8 reason, __u64 facts)
 {
@@ -56,7 +67,7 @@ static __noinline int emit(struct flow *flow, __u8 reason)
 	flow->sequence++;
 	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
-		count(COUNTER_EVENTS_LOST);
+		count_lost(COUNTER_LOST_FLOW);
 		return 0;
 	}
 	__builtin_memset(event, 0, sizeof(*event));
@@ -94,6 +105,7 @@ static __noinline int emit(struct flow *flow, __u8 reason)
 	event->held_ns = flow->held_ns;
 	event->sender_is_new = flow->sender_is_new;
 	event->ifindex = flow_ifindex(flow);
+	event->pieces_lost = pieces_lost(flow);
 	__builtin_memcpy(event->client_address, flow->client_address, 16);
 	__builtin_memcpy(event->server_address, flow->server_address, 16);
 	__builtin_memcpy(event->comm, flow->comm, sizeof(event->comm));
@@ -127,7 +139,8 @@ static __always_inline int handshake_piece(struct __sk_buff *skb, struct flow *f
 	n = ((n - 1) & (HANDSHAKE_CHUNK - 1)) + 1;
 	struct handshake_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
-		count(COUNTER_EVENTS_LOST);
+		count_lost(COUNTER_LOST_HANDSHAKE);
+		flow->pieces_lost++;
 		*sent = HANDSHAKE_LIMIT;
 		return 0;
 	}

@@ -64,4 +64,11 @@ static __always_inline void count(__u32 id)
 		(*counter)++;
 }
 
+/* The ring had no room for an event; kind is COUNTER_LOST_*. */
+static __always_inline void count_lost(__u32 kind)
+{
+	count(COUNTER_EVENTS_LOST);
+	count(kind);
+}
+
 #endif

@@ -12,6 +12,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "blocked_map.h"
 #include "decide.h"
 #include "dialogue_client.h"
 #include "dialogue_server.h"
@@ -113,6 +114,7 @@ static __always_inline int block(struct flow *flow)
 	flow->client = flow->work; /* nothing is parsed on this flow any more; this is for the record */
 	flow->client.facts |= FACT(BLOCKED);
 	flow->blocked = 1;
+	blocked_note(flow);
 	count(COUNTER_FLOWS_BLOCKED);
 	count(COUNTER_SEGMENTS_DROPPED);
 	emit(flow, EVENT_BLOCKED);
@@ -187,6 +189,8 @@ static __noinline int egress(struct __sk_buff *skb, struct flow *flow)
 	}
 	if (segment.length == 0)
 		return PASS;
+	if ((flow->client.facts & FACT(MIDWAY)) && blocked_is_known(flow->socket_cookie))
+		flow->blocked = 1; /* by an object of another version, which may be gone by now */
 	if (flow->blocked) {
 		count(COUNTER_SEGMENTS_DROPPED);
 		return DROP;
@@ -227,6 +231,16 @@ static __noinline int egress(struct __sk_buff *skb, struct flow *flow)
 	return PASS;
 }
 
+/* A socket of which this object knows nothing. What another version of it has blocked stays blocked. */
+static __noinline int egress_without_storage(struct __sk_buff *skb)
+{
+	struct segment segment = {};
+	if (!blocked_is_known(bpf_get_socket_cookie(skb)) || (segment_read(skb, &segment) && segment.length == 0))
+		return PASS;
+	count(COUNTER_SEGMENTS_DROPPED);
+	return DROP;
+}
+
 SEC("cgroup_skb/egress")
 int smtpward_egress(struct __sk_buff *skb)
 {
@@ -236,7 +250,9 @@ int smtpward_egress(struct __sk_buff *skb)
 	if (!sk)
 		return PASS;
 	struct flow *flow = bpf_sk_storage_get(&flows, sk, 0, 0);
-	if (!flow || flow->settled || !flow->watched)
+	if (!flow)
+		return egress_without_storage(skb);
+	if (flow->settled || !flow->watched)
 		return PASS;
 	return egress(skb, flow);
 }
@@ -397,7 +413,7 @@ static __always_inline void emit_without_storage(struct bpf_sock_addr *ctx, __u1
 	count(COUNTER_STORAGE_FAILED);
 	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
-		count(COUNTER_EVENTS_LOST);
+		count_lost(COUNTER_LOST_FLOW);
 		return;
 	}
 	__builtin_memset(event, 0, sizeof(*event));
@@ -447,6 +463,7 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, int family)
 	__u16 port = bpf_ntohs((__u16)ctx->user_port);
 	if (!sk || ctx->protocol != IPPROTO_TCP)
 		return PASS;
+	blocked_forget(bpf_get_socket_cookie(ctx));
 	struct flow *old = bpf_sk_storage_get(&flows, sk, 0, 0);
 	if (old) {
 		forget_hello(old);
@@ -579,6 +596,8 @@ static __always_inline void on_closed(struct bpf_sock_ops *ops, struct flow *flo
 	if (sent && !flow->client_seen)
 		flow->client.facts |= FACT(UNSEEN);
 	flow->watched = 0;
+	if (flow->blocked)
+		blocked_forget(flow->socket_cookie);
 	count(COUNTER_FLOWS_CLOSED);
 	emit(flow, EVENT_CLOSED);
 	forget_hello(flow);
@@ -602,18 +621,34 @@ static __always_inline void on_state(struct bpf_sock_ops *ops, struct flow *flow
 }
 
 /*
- * A segment is being made up. On a blocked flow that the agent has not destroyed by now, the next time-out shall
- * be the last: the kernel's own way, for when there is no agent.
+ * On a blocked flow that the agent has not destroyed by now, the next time-out shall be the last: the kernel's own way,
+ * for when there is no agent.
  */
+static __always_inline void end_at_next_timeout(struct bpf_sock_ops *ops)
+{
+	int milliseconds = 1;
+	if (bpf_setsockopt(ops, SOL_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof(milliseconds)))
+		count(COUNTER_HELPER_FAILED);
+}
+
+/* A segment is being made up. */
 static __always_inline void on_header(struct bpf_sock_ops *ops, struct flow *flow)
 {
 	if (flow->blocked) {
-		int milliseconds = 1;
-		if (bpf_setsockopt(ops, SOL_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof(milliseconds)))
-			count(COUNTER_HELPER_FAILED);
+		end_at_next_timeout(ops);
 	} else if (flow->settled) {
 		bpf_sock_ops_cb_flags_set(ops, BPF_SOCK_OPS_STATE_CB_FLAG);
 	}
+}
+
+/* A socket of which this object knows nothing, but that an object of another version has set its callbacks on. */
+static __always_inline void on_sockops_without_storage(struct bpf_sock_ops *ops)
+{
+	__u64 cookie = bpf_get_socket_cookie(ops);
+	if (ops->op == BPF_SOCK_OPS_STATE_CB && ops->args[1] == BPF_TCP_CLOSE)
+		blocked_forget(cookie);
+	else if (ops->op == BPF_SOCK_OPS_HDR_OPT_LEN_CB && blocked_is_known(cookie))
+		end_at_next_timeout(ops);
 }
 
 SEC("sockops")
@@ -630,7 +665,11 @@ int smtpward_sockops(struct bpf_sock_ops *ops)
 	    ops->op != BPF_SOCK_OPS_HDR_OPT_LEN_CB)
 		return PASS;
 	struct flow *flow = bpf_sk_storage_get(&flows, sk, 0, 0);
-	if (!flow || !flow->watched)
+	if (!flow) {
+		on_sockops_without_storage(ops);
+		return PASS;
+	}
+	if (!flow->watched)
 		return PASS;
 	if (ops->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB)
 		on_established(flow);

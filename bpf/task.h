@@ -191,11 +191,20 @@ static __always_inline struct witness *witness_of(__u64 flow_id)
 
 /* ---- what is told ----------------------------------------------------------------------------------------- */
 
+/* The ring was full: counted, and noted with the flow, whose session shall say so. */
+static __always_inline void note_lost(__u64 flow_id, __u32 kind)
+{
+	struct witness *witness = witness_of(flow_id);
+	if (witness && witness->lost < 255)
+		witness->lost++;
+	count_lost(kind);
+}
+
 static __always_inline struct witness_event *event_start(__u64 flow_id, __u8 library, __u8 kind, int result, __u32 error)
 {
 	struct witness_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
-		count(COUNTER_EVENTS_LOST);
+		note_lost(flow_id, COUNTER_LOST_WITNESS);
 		return 0;
 	}
 	__builtin_memset(event, 0, sizeof(*event));
@@ -282,7 +291,7 @@ __noinline int certificate_chunk(__u64 flow_id, __u64 address, __u32 offset, __u
 	n = ((n - 1) & (CERTIFICATE_CHUNK - 1)) + 1;
 	struct certificate_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
-		count(COUNTER_EVENTS_LOST);
+		note_lost(flow_id, COUNTER_LOST_CERTIFICATE);
 		return 0;
 	}
 	__builtin_memset(event, 0, sizeof(*event));

@@ -13,7 +13,10 @@
 
 #include <linux/types.h>
 
-#define EVENT_ABI_VERSION 3
+/* Objects of one version share their maps, and with them the flows. A test builds an agent with another one. */
+#ifndef EVENT_ABI_VERSION
+#define EVENT_ABI_VERSION 4
+#endif
 
 #define MECHANISM_SIZE 32     /* a SASL mechanism's name, and NUL */
 #define MECHANISM_NAME_MAX 20 /* RFC 4422 section 3.1 */
@@ -81,10 +84,12 @@ struct flow_event {
 	char mechanism[MECHANISM_SIZE];     /* of the last AUTH; upper case, NUL-terminated; "" if none, "?" if it can be no name */
 	char account[ACCOUNT_SIZE];         /* hostile bytes; NUL-terminated; "" if not known */
 	char server_name[SERVER_NAME_SIZE]; /* hostile bytes; NUL-terminated */
+	__u32 pieces_lost; /* of this flow, so far: events of the other kinds that found the ring full */
 	__u32 ifindex; /* interface that a forwarded flow was first seen on; 0: it is of a socket of this host */
+	__u32 reserved;
 };
 
-_Static_assert(sizeof(struct flow_event) == 88 + 20 + 12 + 12 + 32 + 16 + MECHANISM_SIZE + ACCOUNT_SIZE + SERVER_NAME_SIZE + 4,
+_Static_assert(sizeof(struct flow_event) == 88 + 20 + 12 + 12 + 32 + 16 + MECHANISM_SIZE + ACCOUNT_SIZE + SERVER_NAME_SIZE + 12,
 	       "event ABI: no implicit padding");
 
 /*
@@ -126,6 +131,10 @@ _Static_assert(sizeof(struct handshake_event) != sizeof(struct flow_event), "eve
 	X(GAPS,             "gaps")             /* flows with bytes missing */ \
 	X(CAPS,             "caps")             /* flows that reached the parse cap */ \
 	X(HELPER_FAILED,    "helper_failed")    /* any other BPF helper */ \
+	X(LOST_FLOW,        "events_lost_flow") /* EVENTS_LOST, by kind of event */ \
+	X(LOST_HANDSHAKE,   "events_lost_handshake") \
+	X(LOST_WITNESS,     "events_lost_witness") \
+	X(LOST_CERTIFICATE, "events_lost_certificate") \
 	X(FORWARDS_OPENED,  "forwards_opened")  /* forwarded flows; they are among flows_opened, too */ \
 	X(FORWARDS_RESET,   "forwards_reset")   /* pairs of resets sent to the ends of a blocked forwarded flow */ \
 	X(FORWARDS_UNRESET, "forwards_unreset") /* segments of one that were dropped and could not be answered */ \

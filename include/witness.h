@@ -49,7 +49,8 @@ struct witness {
 	__u8 handshake_done; /* the library's handshake call has returned success */
 	__u8 certificates;   /* passed on so far */
 	__u8 demanded;       /* policy asks for it: the agent is woken for each word of the witness */
-	__u8 reserved[2];
+	__u8 lost;           /* events about this flow that found the ring full; 255: or more */
+	__u8 reserved;
 };
 
 enum witness_library { WITNESS_OPENSSL = 1, WITNESS_GNUTLS = 2 };

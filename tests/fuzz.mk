@@ -3,8 +3,9 @@
 # $(BUILD)/fuzz/corpus for the next time; without FUZZERS all are run, two at a time.
 
 FUZZ_FLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-FUZZED := $(filter-out $(KERNEL) monitor% agent_process,$(AGENT)) $(COMMON) $(filter-out probe_mx,$(patsubst userspace/%.c,%,$(wildcard userspace/probe_*.c)))
-FUZZ_LINKED := certificate config control event probe
+FUZZED := $(filter-out $(KERNEL) monitor% agent_process,$(AGENT)) $(COMMON) $(filter-out probe_mx,$(patsubst userspace/%.c,%,$(wildcard userspace/probe_*.c))) \
+	$(filter-out capture_file,$(patsubst userspace/%.c,%,$(wildcard userspace/capture*.c))) dialogue_driver
+FUZZ_LINKED := capture certificate config control event probe
 FUZZ_TIME ?= 60
 FUZZERS ?=
 

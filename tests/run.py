@@ -57,18 +57,18 @@ def run_cmocka(program, scratch, show=False):
         print(output if show else output[-6000:], flush=True)
 
 
-def run_pytest(scratch):
-    report = os.path.join(scratch, "e2e.xml")
+def run_pytest(scratch, suite="e2e"):
+    report = os.path.join(scratch, suite + ".xml")
     environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1", BUILD=os.path.abspath(BUILD))
     status = subprocess.run(
         ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-q", f"--junitxml={report}"],
-        cwd="tests/e2e", env=environment).returncode
+        cwd=os.path.join("tests", suite), env=environment).returncode
     before = len(results)
-    count = read_cases("e2e", report) if os.path.exists(report) else 0
+    count = read_cases(suite, report) if os.path.exists(report) else 0
     told = any(entry[2] == "failed" for entry in results[before:])
     # 1 is "a test failed"; anything else that is not 0 says that not all were run (2: interrupted)
     if count == 0 or status not in (0, 1) or (status == 1 and not told):
-        note("e2e", "(pytest)", "failed", f"exit status {status}")
+        note(suite, "(pytest)", "failed", f"exit status {status}")
 
 
 def run_command(suite, name, command, needs=None):
@@ -84,7 +84,7 @@ def run_command(suite, name, command, needs=None):
 def run_lint():
     for page in sorted(glob.glob("docs/*.[1-8]")):
         run_command("lint", page, ["mandoc", "-Tlint", "-Wwarning", page], "mandoc")
-    scripts = sorted(glob.glob("tools/*.sh") + glob.glob("tests/*.sh"))
+    scripts = sorted(glob.glob("tools/*.sh") + glob.glob("tools/bench/*.sh") + glob.glob("tests/*.sh"))
     run_command("lint", "shell scripts", ["shellcheck", *scripts, ".ci/run"], "shellcheck")
 
 
@@ -93,7 +93,7 @@ def programs(pattern):
 
 
 def main():
-    wanted = sys.argv[1:] or ["unit", "bpf", "catalogue", "demo", "e2e", "fuzz", "lint"]
+    wanted = sys.argv[1:] or ["unit", "bpf", "catalogue", "demo", "e2e", "read", "fuzz", "lint"]
     with tempfile.TemporaryDirectory(prefix="smtpward-tests-") as scratch:
         for suite, pattern in (("unit", "test_*[!.]?"), ("bpf", "bpf_*[!.]?")):
             for program in programs(pattern) if suite in wanted else []:
@@ -106,6 +106,9 @@ def main():
         if "e2e" in wanted:
             print("--- e2e", flush=True)
             run_pytest(scratch)
+        if "read" in wanted:
+            print("--- read", flush=True)
+            run_pytest(scratch, "read")
         if "fuzz" in wanted:
             fuzzers.run(BUILD, programs("fuzz_*[!.]?"), note)
         if "lint" in wanted:

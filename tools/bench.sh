@@ -39,6 +39,7 @@ for program in smtpwardd smtpward bench/packet bench/run_time bench/handshakes b
 done
 
 scratch=$(mktemp -d /tmp/smtpward-bench-XXXXXX)
+chmod 711 "$scratch" # the agent's user has the syslog socket to find there
 own_mount='' mount='' agent='' sink='' remote=''
 
 end() {
@@ -114,6 +115,7 @@ status_in() { smtpward -j status | tr -d ' \n' | sed -n "s/.*\"$1\":{[^{}]*\"$2\
 start_agent() {
 	cat > "$scratch/smtpward.yaml" <<- EOF
 		mode: $1
+		on_exit: detach
 		cgroup: $mount/$name-watched
 		control_socket: $scratch/control.sock
 		journal: off
@@ -433,13 +435,7 @@ fetch_load_generator
 
 echo "packets: four cases in turn ..."
 measure_packets
-echo "alerts and resets: $LATENCY_SAMPLES of each ..."
-measure_alert
-measure_reset
-echo "flows: $flow_counts at once ..."
-measure_flows
-echo "sessions: as many a second as can be ..."
-measure_max_rate
+measure_scale
 # The sink stands for servers elsewhere: the agent does not see its side.
 become sink "${receive[@]}" &
 sink=$!

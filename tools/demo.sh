@@ -95,6 +95,7 @@ start_server() {
 start_agent() {
 	cat > "$scratch/smtpward.yaml" <<- EOF
 		mode: monitor
+		on_exit: detach
 		cgroup: $cgroup
 		control_socket: $scratch/control.sock
 		journal: off

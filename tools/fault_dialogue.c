@@ -79,11 +79,36 @@ static bool enter_tls(struct link *link)
 	return link->tls && link_start_tls(link);
 }
 
+/* More than anybody wants to read. Returns false where the connection is over. */
+static bool flood(struct link *link)
+{
+	static const char line[] = "250-X-ONE-MORE\r\n";
+	const struct faults *faults = link->faults;
+	const char *text = faults->flood_text.data ? faults->flood_text.data : line;
+	size_t length = faults->flood_text.data ? faults->flood_text.length : strlen(line), filled = 0;
+	uint64_t left = (uint64_t)faults->flood_kb * 1024;
+	char block[16384];
+
+	while (length && filled + length <= sizeof(block)) {
+		memcpy(block + filled, text, length);
+		filled += length;
+	}
+	while (filled && left) {
+		size_t n = left < filled ? (size_t)left : filled;
+		if (!link_write(link, block, n))
+			return false;
+		left -= n;
+	}
+	return faults->flood_go_on;
+}
+
 static bool greet(struct link *link)
 {
 	const struct faults *faults = link->faults;
 	unsigned code = faults->greet_code ? faults->greet_code : 220;
 
+	if (faults->flood_greeting && !flood(link))
+		return false;
 	if (faults->greeting.data)
 		return link_write(link, faults->greeting.data, faults->greeting.length);
 	if (faults->mask_banner)
@@ -129,6 +154,8 @@ static bool do_ehlo(struct link *link, char *argument)
 	unsigned code = faults->ehlo_code ? faults->ehlo_code : 250;
 
 	(void)argument;
+	if (faults->flood_kb && !faults->flood_greeting && !link->ssl && !flood(link))
+		return false;
 	if (faults->ehlo_text.data && !link->ssl)
 		return link_write(link, faults->ehlo_text.data, faults->ehlo_text.length);
 	if (code / 100 != 2)

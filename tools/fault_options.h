@@ -52,6 +52,11 @@ struct faults {
 	unsigned mail_code;
 	unsigned rcpt_code;
 	unsigned data_code;
+	/* floods */
+	unsigned flood_kb;
+	struct bytes flood_text;
+	bool flood_greeting;
+	bool flood_go_on;
 	/* transport */
 	bool lf_only;
 	unsigned segment; /* bytes in a segment */

@@ -352,6 +352,7 @@ static void name_late_keys(const struct config *now, const struct config *fresh,
 		const char *key;
 		bool same;
 	} keys[] = {
+		{ "on_exit", now->on_exit == fresh->on_exit },
 		{ "ports", now->port_count == fresh->port_count && memcmp(now->ports, fresh->ports, sizeof(now->ports)) == 0 },
 		{ "cgroup", same_text(now->cgroup, fresh->cgroup) },
 		{ "tc", same_interfaces(now, fresh) },

@@ -272,13 +272,21 @@ static int start(struct agent *agent, const struct agent_process *process)
 	return EX_OK;
 }
 
+static bool hooks_stay(const struct agent *agent)
+{
+	enum exit_action action = agent->config->on_exit;
+	return action == EXIT_KEEP || (action == EXIT_BY_MODE && monitor_mode(agent->monitor) == MODE_BLOCK);
+}
+
 static void say_stopped(struct agent *agent)
 {
 	if (agent->monitor_gone)
 		agent_say_state(agent, "stopped", SEVERITY_CRITICAL,
 				"the privileged process has ended: nothing is reported any more, and what blocks goes on by itself");
 	else
-		agent_say_state(agent, "stopped", SEVERITY_NOTICE, "stopped: nothing is watched any more");
+		agent_say_state(agent, "stopped", SEVERITY_NOTICE,
+				hooks_stay(agent) ? "stopped: the hooks stay, and what they block stays blocked"
+						  : "stopped: nothing is watched any more");
 }
 
 static void stop(struct agent *agent)

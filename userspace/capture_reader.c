@@ -20,7 +20,8 @@
 struct capture_table {
 	struct sessions *sessions;
 	struct history *history;
-	struct identity_checker *checker; /* NULL: no certificate was met yet, or none is to be checked */
+	struct identity_checker *checker; /* NULL: no certificate was met yet */
+	bool no_check;
 	const struct capture_settings *settings;
 	capture_session_taker *take;
 	void *context;
@@ -35,11 +36,24 @@ struct capture_reader {
 
 /* ---- sessions --------------------------------------------------------------------------------------------- */
 
+/* Reading all anchors takes longer than reading a small capture: only once there is a certificate. */
+static struct identity_checker *checker_of(struct capture_table *table)
+{
+	char error[256];
+	if (!table->checker && !table->no_check) {
+		table->checker = identity_checker_new(NULL, error, sizeof(error));
+		table->no_check = !table->checker;
+	}
+	return table->checker;
+}
+
+/* A file that was named has to be one, whether it is needed or not. */
 static bool open_checker(struct capture_table *table, char *error, unsigned error_size)
 {
-	if (!table->settings->no_check)
+	table->no_check = table->settings->no_check;
+	if (!table->no_check && table->settings->trust)
 		table->checker = identity_checker_new(table->settings->trust, error, error_size);
-	return table->checker || table->settings->no_check;
+	return table->checker || table->no_check || !table->settings->trust;
 }
 
 struct capture_table *capture_table_new(const struct capture_settings *settings, capture_session_taker *take, void *context,
@@ -77,7 +91,7 @@ void capture_table_free(struct capture_table *table)
 static void check_identity(struct capture_table *table, struct session *session, uint64_t time_ns)
 {
 	struct identity_record *record = session->identity;
-	if (record && table->checker) {
+	if (record && checker_of(table)) {
 		bool timeless = time_ns < CLOCK_IS_SET_NS;
 		identity_check(table->checker, record, NULL, session->tls ? session->tls->server_name : NULL,
 			       timeless ? time(NULL) : (time_t)(time_ns / SECOND));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include <errno.h>
 #include <fcntl.h>
+#include <fts.h>
 #include <linux/magic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -149,6 +150,31 @@ uint64_t cgroup_id_of(const struct cgroup *cgroup, const char *path)
 	return fstatat(cgroup->root_fd, *path ? path : ".", &status, 0) == 0 ? status.st_ino : 0;
 }
 
+static const char *below_root(const struct cgroup *cgroup, const char *path)
+{
+	const char *below = path + strlen(cgroup->root);
+	return *below ? below : "/";
+}
+
+#define SEARCHED_MAX 4096 /* cgroups looked at for one number */
+
+/* Without CAP_DAC_READ_SEARCH: a cgroup's number is the inode of its directory. */
+static char *search_path(const struct cgroup *cgroup, uint64_t id)
+{
+	char *const roots[] = { cgroup->root, NULL };
+	char *found = NULL;
+	unsigned looked = 0;
+	FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
+	for (FTSENT *entry; tree && !found && looked < SEARCHED_MAX && (entry = fts_read(tree));) {
+		looked += entry->fts_info == FTS_D;
+		if (entry->fts_info == FTS_D && entry->fts_statp->st_ino == id)
+			found = strdup(below_root(cgroup, entry->fts_path));
+	}
+	if (tree)
+		fts_close(tree);
+	return found;
+}
+
 char *cgroup_path_of(const struct cgroup *cgroup, uint64_t id)
 {
 	union {
@@ -163,12 +189,12 @@ char *cgroup_path_of(const struct cgroup *cgroup, uint64_t id)
 	memcpy(u.handle.f_handle, &id, sizeof(id));
 	int fd = open_by_handle_at(cgroup->root_fd, &u.handle, O_PATH | O_CLOEXEC);
 	if (fd < 0)
-		return NULL;
+		return errno == EPERM ? search_path(cgroup, id) : NULL;
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	ssize_t n = readlink(link, path, sizeof(path) - 1);
 	close(fd);
 	if (n < (ssize_t)skip || memcmp(path, cgroup->root, skip) != 0)
 		return NULL;
 	path[n] = 0;
-	return strdup((size_t)n == skip ? "/" : path + skip);
+	return strdup(below_root(cgroup, path));
 }

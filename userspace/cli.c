@@ -38,6 +38,7 @@ static const struct {
 	{ "read", cli_read, "FILE... [--ports LIST] [--any-port] [--ca FILE]", "the sessions in capture files (pcap, pcapng)" },
 	{ "record", cli_record, "FILE --session ID|--finding FINDING [-o OUT] [--ports LIST] [--any-port] [--ca FILE]",
 	  "evidence out of a capture file, without secrets" },
+	{ "detach", cli_detach, "[--cgroup PATH] [--force]", "remove what an agent has left in the kernel (root)" },
 	{ "version", cli_version, "", "the version of this program" },
 	{ "help", cli_help, "", "this text" },
 };
@@ -140,7 +141,7 @@ static int command_run(struct cli *cli, int argc, char **argv)
 			return result ? (out_flush(), result) : out_finish();
 		}
 	return cli_usage("there is no command \"%s\"; the commands are status, sessions, findings, watch, mode, policy, "
-			 "explain, probe, read, record, version, help",
+			 "explain, probe, read, record, detach, version, help",
 			 printable(argv[0], text, sizeof(text)));
 }
 

@@ -21,6 +21,7 @@ int cli_watch(struct cli *cli, int argc, char **argv);
 int cli_mode(struct cli *cli, int argc, char **argv);
 int cli_policy(struct cli *cli, int argc, char **argv);
 int cli_explain(struct cli *cli, int argc, char **argv);
+int cli_detach(struct cli *cli, int argc, char **argv);
 int cli_probe(struct cli *cli, int argc, char **argv);
 int cli_read(struct cli *cli, int argc, char **argv);
 int cli_record(struct cli *cli, int argc, char **argv);

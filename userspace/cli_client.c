@@ -68,6 +68,19 @@ static int connect_agent(const char *path, int *result)
 	return fail(EX_UNAVAILABLE, "cannot reach smtpwardd at", path, error);
 }
 
+bool cli_agent_listens(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	bool listens = false;
+	int fd = strlen(path) < sizeof(address.sun_path) ? socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0) : -1;
+	if (fd < 0)
+		return false;
+	strcpy(address.sun_path, path);
+	listens = !connect(fd, (struct sockaddr *)&address, sizeof(address)) || errno == EAGAIN; /* or its queue is full */
+	close(fd);
+	return listens;
+}
+
 static int send_request(int fd, const char *path, json_t *request)
 {
 	char *text = request ? json_dumps(request, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;

@@ -11,6 +11,9 @@
  */
 int cli_request(const struct cli *cli, json_t *request, json_t **answer);
 
+/* Whether anybody listens at that path. */
+bool cli_agent_listens(const char *path);
+
 /*
  * Sends request and hands every object that follows to take(), until take() returns false, the agent goes away or
  * SIGINT or SIGTERM arrives. Returns EX_OK in the first and last case.

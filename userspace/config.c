@@ -251,6 +251,8 @@ static bool take_all(const struct config_text *text, const struct raw_config *ra
 {
 	if (raw->mode)
 		config->mode = (enum policy_mode)*raw->mode;
+	if (raw->on_exit)
+		config->on_exit = (enum exit_action)*raw->on_exit;
 	if (raw->account)
 		config->account = (enum account_form)*raw->account;
 	if (raw->fallback_window && !parse_duration(raw->fallback_window, &config->fallback_window_s))

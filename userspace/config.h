@@ -14,6 +14,8 @@
 #define CONTROL_SOCKET_PATH "/run/smtpward/smtpward.sock"
 
 enum account_form { ACCOUNT_NAME, ACCOUNT_HASH, ACCOUNT_NONE };
+/* What becomes of the hooks when the agent is told to end. By default it hangs on the mode: kept in block, not in monitor. */
+enum exit_action { EXIT_BY_MODE, EXIT_KEEP, EXIT_DETACH };
 enum journal_use { JOURNAL_AUTO, JOURNAL_ON, JOURNAL_OFF };
 
 /* One rule of the policy, ready for the kernel. */
@@ -30,6 +32,7 @@ struct config_rule {
 
 struct config {
 	enum policy_mode mode;
+	enum exit_action on_exit;
 	struct {
 		uint16_t number;
 		bool implicit_tls;

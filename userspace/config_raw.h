@@ -78,7 +78,7 @@ struct raw_privileges {
 };
 
 struct raw_config {
-	int *mode;
+	int *mode, *on_exit;
 	struct raw_ports *ports;
 	struct raw_tc *tc;
 	char *cgroup, *control_socket, *fallback_window;

@@ -5,6 +5,7 @@
 #include "config_raw.h"
 
 static const cyaml_strval_t modes[] = { { "monitor", MODE_MONITOR }, { "block", MODE_BLOCK } };
+static const cyaml_strval_t exits[] = { { "keep", EXIT_KEEP }, { "detach", EXIT_DETACH } };
 static const cyaml_strval_t requires[] = { { "none", REQUIRE_NONE }, { "encrypted", REQUIRE_ENCRYPTED }, { "verified", REQUIRE_VERIFIED } };
 static const cyaml_strval_t actions[] = { { "monitor", ACTION_MONITOR }, { "block", ACTION_BLOCK } };
 static const cyaml_strval_t doubts[] = { { "pass", DOUBT_PASS }, { "block", DOUBT_BLOCK } };
@@ -136,6 +137,7 @@ static const cyaml_schema_field_t privileges_fields[] = {
 
 static const cyaml_schema_field_t config_fields[] = {
 	ENUM("mode", struct raw_config, mode, modes),
+	ENUM("on_exit", struct raw_config, on_exit, exits),
 	GROUP("ports", struct raw_config, ports, port_fields),
 	TEXT("cgroup", struct raw_config, cgroup),
 	GROUP("tc", struct raw_config, tc, tc_fields),

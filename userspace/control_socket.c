@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -73,6 +74,12 @@ static void make_directory(const char *path)
 		(void)chmod(directory, 0755); /* whatever the umask */
 }
 
+/* The group was given when it was made, unless the folder or a missing right has another say; an owner takes CAP_CHOWN. */
+static bool give_to(const char *path, const struct stat *file, uid_t owner, gid_t group)
+{
+	return (file->st_uid == owner && file->st_gid == group) || lchown(path, owner, group) == 0;
+}
+
 int control_socket_open(struct control_socket *control, const char *path, uid_t owner, gid_t group, char *error, unsigned error_size)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -90,12 +97,12 @@ int control_socket_open(struct control_socket *control, const char *path, uid_t 
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return fail(error, error_size, path, strerror(errno));
-	mask = umask(0117); /* from the first moment 0660: chmod() afterwards would leave a gap */
+	mask = umask(0117); /* from the first moment 0660 and the group's: changes afterwards would leave a gap */
+	int before = setfsgid(group);
 	result = bind(fd, (struct sockaddr *)&address, sizeof(address));
+	setfsgid((gid_t)before);
 	umask(mask);
-	/* before anybody can connect; a name of ours in a directory of ours, and no link is followed */
-	if (result || ((owner != geteuid() || group != getegid()) && lchown(path, owner, group)) || listen(fd, BACKLOG) ||
-	    lstat(path, &file)) {
+	if (result || lstat(path, &file) || !give_to(path, &file, owner, group) || listen(fd, BACKLOG)) {
 		fail(error, error_size, path, strerror(errno));
 		if (!result)
 			unlink(path);

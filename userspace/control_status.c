@@ -108,6 +108,7 @@ static json_t *agent_json(const struct agent *agent, json_t *reasons)
 	set_number(object, "forwards_evicted", counts->forwards_evicted);
 	set_number(object, "forwards_idle", counts->forwards_idle);
 	set_number(object, "sessions_evicted", sessions_evicted(agent->sessions));
+	set_number(object, "sessions_shed", sessions_shed(agent->sessions));
 	set_number(object, "alerts_raised", alerts.raised);
 	set_number(object, "alerts_emitted", alerts.emitted);
 	set_number(object, "alerts_suppressed", alerts.suppressed);

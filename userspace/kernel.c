@@ -98,6 +98,7 @@ static bool load(struct kernel *kernel, const struct config *config, const struc
 		return false;
 	}
 	kernel_pins_adopt_maps(kernel);
+	kernel_blocked_adopt(kernel);
 	int error = smtpward_bpf__load(kernel->bpf);
 	if (error) {
 		explain_load_failure(-error, problem);
@@ -107,6 +108,8 @@ static bool load(struct kernel *kernel, const struct config *config, const struc
 	kernel->settings.hold_ns = config->identity.hold_s * 1000000000ULL;
 	kernel->settings.mode = (__u8)config->mode; /* at once: the maps may be those of hooks that are at work */
 	error = kernel_write_ports(kernel, config);
+	if (!error && !kernel->maps_adopted)
+		error = kernel_blocked_note_ports(kernel, config);
 	if (!error)
 		error = kernel_set_policy(kernel, config, time(NULL));
 	if (error) {
@@ -150,14 +153,15 @@ static bool attach(struct kernel *kernel, struct kernel_problem *problem)
 
 int kernel_set_mode(struct kernel *kernel, enum policy_mode mode)
 {
-	if (mode == MODE_BLOCK && !kernel->pinned) {
-		kernel_unpin(kernel); /* what an older agent has left; ours is attached by now */
+	bool pins = mode == MODE_BLOCK || kernel->on_exit == EXIT_KEEP;
+	if (pins && !kernel->pinned) {
 		int error = kernel_pin(kernel);
 		if (!error)
 			error = kernel_forward_pin(kernel);
 		if (error)
 			return error;
-	} else if (mode == MODE_MONITOR) {
+		kernel_replace_start(kernel); /* what an older agent has left; ours is attached by now */
+	} else if (!pins) {
 		kernel_unpin(kernel);
 		kernel_forward_unpinned(kernel);
 	}
@@ -168,6 +172,13 @@ int kernel_set_mode(struct kernel *kernel, enum policy_mode mode)
 enum policy_mode kernel_mode(const struct kernel *kernel)
 {
 	return (enum policy_mode)kernel->settings.mode;
+}
+
+bool kernel_stays(const struct kernel *kernel, enum kernel_end end)
+{
+	if (end == KERNEL_END_NOT_STARTED)
+		return kernel->had_pins;
+	return kernel->pinned && (end == KERNEL_END_CRASHED || kernel->on_exit != EXIT_DETACH);
 }
 
 /* Those that an earlier agent has looked at: its probes went with it. */
@@ -185,6 +196,8 @@ struct kernel *kernel_open(const struct config *config, const struct kernel_proc
 	if (!kernel)
 		return NULL;
 	memset(kernel->links, -1, sizeof(kernel->links));
+	kernel->pin_lock = -1;
+	kernel->on_exit = config->on_exit;
 	kernel->library_reader = processes->library_reader;
 	problem->exit_code = config->cgroup ? EX_CONFIG : EX_UNAVAILABLE;
 	kernel->cgroup = cgroup_open(config->cgroup, problem->text, sizeof(problem->text));
@@ -213,7 +226,7 @@ struct kernel *kernel_open(const struct config *config, const struct kernel_proc
 	kernel_heartbeat(kernel);
 	return kernel;
 failed:
-	kernel_close(kernel, false);
+	kernel_close(kernel, kernel->had_pins); /* what an earlier agent has left goes on: it blocks */
 	return NULL;
 }
 
@@ -221,8 +234,10 @@ void kernel_close(struct kernel *kernel, bool leave)
 {
 	if (!kernel)
 		return;
-	if (!leave && kernel->pin_path[0] && kernel->hooks[HOOKS - 1].attached)
+	if (!leave && kernel->pin_path[0])
 		kernel_unpin(kernel);
+	if (kernel->pin_lock >= 0)
+		close(kernel->pin_lock);
 	for (unsigned i = 0; i < HOOKS; i++) {
 		if (kernel->links[i] >= 0)
 			close(kernel->links[i]);
@@ -289,6 +304,8 @@ void kernel_heartbeat(struct kernel *kernel)
 
 void kernel_tidy(struct kernel *kernel)
 {
+	kernel_blocked_sweep(kernel);
+	kernel_replace_tidy(kernel);
 	sock_diag_tidy(kernel->diag);
 }
 

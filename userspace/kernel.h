@@ -35,10 +35,19 @@ struct kernel_processes {
 	int library_reader; /* see library_reader.h; stays the caller's */
 };
 
-/* Loads the object, fills its maps from config, attaches it. Returns NULL and fills problem; then nothing is left
- * attached. */
+/* Loads the object, fills its maps from config, attaches it. Returns NULL and fills problem; then nothing of ours is left
+ * attached, and what an earlier agent has left still is. */
 struct kernel *kernel_open(const struct config *config, const struct kernel_processes *processes, struct kernel_problem *problem);
-/* Detaches everything. leave: keep links and maps pinned, so that the kernel goes on without an agent. */
+
+enum kernel_end {
+	KERNEL_END_TOLD,        /* the agent was told to end: the configuration's on_exit decides */
+	KERNEL_END_CRASHED,     /* what is pinned stays, as after kill -9 */
+	KERNEL_END_NOT_STARTED, /* what an earlier agent has left stays */
+};
+
+/* Whether links and maps that are pinned are to stay. */
+bool kernel_stays(const struct kernel *kernel, enum kernel_end end);
+/* Ends it. leave: links and maps that are pinned stay, so that the kernel goes on without an agent; else nothing does. */
 void kernel_close(struct kernel *kernel, bool leave);
 
 /* Descriptor of the ring buffer's map, which event_ring_open() takes a copy of, and its size in bytes. */

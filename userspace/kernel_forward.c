@@ -14,8 +14,10 @@
 #include "forward.h"
 #include "kernel_forward.h"
 #include "kernel_object.h"
+#include "pins.h"
 #include "rtnetlink.h"
 #include "tc_attach.h"
+#include "tc_remove.h"
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"
@@ -54,7 +56,7 @@ static const char *const ways[2] = { "in", "out" };
 
 static const char *link_pin(const struct kernel *kernel, unsigned ifindex, unsigned way, char path[256])
 {
-	snprintf(path, 256, "%s/tcx-%u-%s", kernel->pin_path, ifindex, ways[way]);
+	snprintf(path, 256, "%s/" PIN_LINK_PREFIX "tcx-%u-%s", kernel->pin_path, ifindex, ways[way]);
 	return path;
 }
 
@@ -62,7 +64,7 @@ static void pin_links(const struct kernel *kernel, const struct interface *inter
 {
 	char path[256];
 	for (unsigned way = 0; way < 2 && interface->attachment.kind == TC_TCX; way++)
-		bpf_obj_pin(interface->attachment.links[way], link_pin(kernel, interface->ifindex, way, path));
+		kernel_pin_one(kernel, interface->attachment.links[way], link_pin(kernel, interface->ifindex, way, path));
 }
 
 static void unpin_links(const struct kernel *kernel, unsigned ifindex)
@@ -79,17 +81,8 @@ static const char *const lasting_maps[] = { "forwards", "syns" };
 
 static const char *map_pin(const struct kernel *kernel, const char *name, char path[256])
 {
-	snprintf(path, 256, "%s/map-%s", kernel->pin_path, name);
+	snprintf(path, 256, "%s/" PIN_MAP_PREFIX "%s", kernel->pin_path, name);
 	return path;
-}
-
-static bool is_alike(const struct bpf_map *map, int fd)
-{
-	struct bpf_map_info info = { 0 };
-	__u32 size = sizeof(info);
-	return bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && info.type == bpf_map__type(map) &&
-	       info.key_size == bpf_map__key_size(map) && info.value_size == bpf_map__value_size(map) &&
-	       info.max_entries == bpf_map__max_entries(map);
 }
 
 static void adopt_maps(struct kernel *kernel)
@@ -100,7 +93,7 @@ static void adopt_maps(struct kernel *kernel)
 		int fd = bpf_obj_get(map_pin(kernel, lasting_maps[i], path));
 		if (fd < 0)
 			continue;
-		if (map && is_alike(map, fd))
+		if (map && kernel_map_is_alike(map, fd))
 			bpf_map__reuse_fd(map, fd);
 		close(fd);
 	}
@@ -114,8 +107,9 @@ int kernel_forward_pin(struct kernel *kernel)
 		return 0;
 	for (unsigned i = 0; i < LASTING_MAPS; i++) {
 		const struct bpf_map *map = bpf_object__find_map_by_name(forward->bpf->obj, lasting_maps[i]);
-		if (bpf_obj_pin(bpf_map__fd(map), map_pin(kernel, lasting_maps[i], path)) && errno != EEXIST)
-			return -errno;
+		int error = kernel_pin_one(kernel, bpf_map__fd(map), map_pin(kernel, lasting_maps[i], path));
+		if (error)
+			return error;
 	}
 	for (unsigned i = 0; i < forward->count; i++)
 		pin_links(kernel, &forward->interfaces[i]);
@@ -182,10 +176,8 @@ static void attach(struct kernel *kernel, struct interface *interface, unsigned 
 	int error = tc_attach(interface->ifindex, programs, forward->owner, TC_NONE, &interface->attachment);
 	if (error)
 		snprintf(interface->error, sizeof(interface->error), "%s", strerror(-error));
-	if (!error && forward->pinned) {
-		unpin_links(kernel, interface->ifindex); /* of an interface that had the number before */
-		pin_links(kernel, interface);
-	}
+	if (!error && forward->pinned)
+		pin_links(kernel, interface); /* over those of an interface that had the number before */
 }
 
 static void let_go(struct kernel *kernel, struct interface *interface, bool gone)
@@ -267,7 +259,7 @@ static void clear_pins(struct kernel *kernel)
 	if (!directory)
 		return;
 	for (struct dirent *entry; (entry = readdir(directory));) {
-		if (sscanf(entry->d_name, "tcx-%u-", &ifindex) != 1 || (kernel->forward && find(kernel->forward, ifindex)))
+		if (sscanf(entry->d_name, PIN_LINK_PREFIX "tcx-%u-", &ifindex) != 1 || (kernel->forward && find(kernel->forward, ifindex)))
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", kernel->pin_path, entry->d_name);
 		unlink(path);
@@ -349,18 +341,6 @@ void kernel_forward_close(struct kernel *kernel, bool leave)
 	free(forward->value);
 	free(forward);
 	kernel->forward = NULL;
-}
-
-static void remove_left(void *context, const struct rtnetlink_link *link)
-{
-	*(int *)context += (int)tc_remove_left(link->ifindex, 0);
-}
-
-int kernel_forward_remove_all(void)
-{
-	int removed = 0;
-	int error = rtnetlink_links(remove_left, &removed);
-	return error ? error : removed;
 }
 
 /* ---- at work ---------------------------------------------------------------------------------------------- */

@@ -25,8 +25,4 @@ int kernel_forward_find(struct kernel *kernel, const struct flow_event *event);
 
 #define FORWARD_IDLE_NS (1200ULL * 1000000000ULL) /* the longest time limit of SMTP is ten minutes (RFC 5321 section 4.5.3.2.6) */
 
-/* Removes the filters that any killed agent has left on any interface of this network namespace; what is pinned goes with
- * the pins. Needs no kernel_open(). Returns how many, or a negative errno. */
-int kernel_forward_remove_all(void);
-
 #endif

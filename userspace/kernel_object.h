@@ -3,6 +3,8 @@
 #ifndef SMTPWARD_KERNEL_OBJECT_H
 #define SMTPWARD_KERNEL_OBJECT_H
 
+#include <time.h>
+
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
@@ -32,7 +34,14 @@ struct kernel {
 	struct kernel_hook hooks[HOOKS];
 	struct settings settings;
 	char pin_path[128];
-	bool pinned; /* the pins below pin_path are ours */
+	int pin_lock; /* tells that an agent is at work here; -1: nothing is pinned */
+	bool pinned;  /* the pins below pin_path are ours */
+	bool maps_adopted; /* from a killed agent */
+	bool had_pins;     /* an earlier agent has left some, of any version */
+	enum exit_action on_exit;
+	__u64 blocked_swept;    /* where the next sweep of the blocked flows goes on; 0: at the first */
+	_Atomic unsigned replacing; /* objects of other ABI versions that are still at work here */
+	time_t replacing_since; /* seconds of CLOCK_MONOTONIC */
 };
 
 /* kernel_policy.c: write the port map; write settings. Return 0 or a negative errno. */
@@ -57,9 +66,34 @@ void kernel_pins_place(struct kernel *kernel);
 void kernel_pins_adopt_maps(struct kernel *kernel);
 /* The pinned link of a hook, now running program; or -1. */
 int kernel_pins_adopt_link(const struct kernel *kernel, const char *hook, int program);
-/* Pins maps and links. Returns 0 or a negative errno; then nothing is pinned. */
+/* Pins over whatever is at path, which is below pin_path, in one step: an agent that is killed meanwhile leaves the old one
+ * or the new one, and not neither. Returns 0 or a negative errno. */
+int kernel_pin_one(const struct kernel *kernel, int fd, const char *path);
+/* Pins maps and links, over those that are there. Returns 0 or a negative errno; then what was pinned before may be left. */
 int kernel_pin(struct kernel *kernel);
+/* Calls found with each folder of this attach point that is of another ABI version. Returns how many there were. */
+unsigned kernel_pins_others(const struct kernel *kernel, void (*found)(struct kernel *kernel, const char *folder),
+			    struct kernel *context);
+/* Whether the map behind fd can take the place of map. */
+bool kernel_map_is_alike(const struct bpf_map *map, int fd);
 /* Removes all pins of this attach point, an earlier agent's too. What nobody else holds is detached. */
 void kernel_unpin(struct kernel *kernel);
+
+/* kernel_replace.c. Once our own hooks are attached and pinned: objects of other versions get no new flows. */
+void kernel_replace_start(struct kernel *kernel);
+/* To be called every few seconds: lets go of those that have no flows left. */
+void kernel_replace_tidy(struct kernel *kernel);
+
+/* kernel_blocked.c. Before the object is loaded: takes the map of blocked flows that is there. */
+void kernel_blocked_adopt(struct kernel *kernel);
+/* Pins it, if none is pinned. Returns 0 or a negative errno. */
+int kernel_blocked_pin(struct kernel *kernel);
+/* Removes that pin with the last of the others. */
+void kernel_blocked_unpin(void);
+/* Before the hooks are attached, where the maps are new: the egress program looks at the packets to these ports, and to
+ * those of blocked flows. Returns 0 or a negative errno. */
+int kernel_blocked_note_ports(struct kernel *kernel, const struct config *config);
+/* To be called every few seconds: ends the sockets of blocked flows that still have one, and forgets the others. */
+void kernel_blocked_sweep(struct kernel *kernel);
 
 #endif

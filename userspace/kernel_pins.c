@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Pins: in block mode the kernel goes on without an agent, and the next agent takes over what it finds. Maps and links
- * are pinned in one folder for each attach point; its name ends in the ABI version, since maps can be shared only by
- * objects that mean the same by them.
+ * Pins: where they are made, the kernel goes on without an agent, and the next agent takes over what it finds. Maps and
+ * links are pinned in one folder for each attach point; its name ends in the ABI version, since maps can be shared only
+ * by objects that mean the same by them. What an object of another version has left: kernel_replace.c.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -17,17 +17,19 @@
 
 #include "cgroup.h"
 #include "kernel_object.h"
+#include "pins.h"
 
-#define BPFFS "/sys/fs/bpf"
-#define PINS BPFFS "/smtpward"
-
-#define MAP_PREFIX "map-"
-#define LINK_PREFIX "link-"
+static void pass_over(struct kernel *kernel, const char *folder)
+{
+	(void)kernel;
+	(void)folder;
+}
 
 void kernel_pins_place(struct kernel *kernel)
 {
 	snprintf(kernel->pin_path, sizeof(kernel->pin_path), PINS "/%llu-%d", (unsigned long long)cgroup_id(kernel->cgroup),
 		 EVENT_ABI_VERSION);
+	kernel->had_pins = access(kernel->pin_path, F_OK) == 0 || kernel_pins_others(kernel, pass_over, kernel);
 }
 
 static bool bpffs_is_there(void)
@@ -45,9 +47,15 @@ static const char *pin_name(const struct kernel *kernel, const char *prefix, con
 	return path;
 }
 
+/* Whether the map is pinned in the folder: the object's own are, but not the one of all versions. */
+static bool is_pinned_here(const struct kernel *kernel, const struct bpf_map *map)
+{
+	return !bpf_map__is_internal(map) && map != kernel->bpf->maps.blocked;
+}
+
 /* ---- taking over ------------------------------------------------------------------------------------------ */
 
-static bool is_alike(const struct bpf_map *map, int fd)
+bool kernel_map_is_alike(const struct bpf_map *map, int fd)
 {
 	struct bpf_map_info info = { 0 };
 	__u32 size = sizeof(info);
@@ -62,10 +70,10 @@ static bool maps_are_alike(struct kernel *kernel)
 	struct bpf_map *map;
 	char path[256];
 	bpf_object__for_each_map(map, kernel->bpf->obj) {
-		if (bpf_map__is_internal(map))
+		if (!is_pinned_here(kernel, map))
 			continue;
-		int fd = bpf_obj_get(pin_name(kernel, MAP_PREFIX, bpf_map__name(map), path));
-		bool alike = fd >= 0 && is_alike(map, fd);
+		int fd = bpf_obj_get(pin_name(kernel, PIN_MAP_PREFIX, bpf_map__name(map), path));
+		bool alike = fd >= 0 && kernel_map_is_alike(map, fd);
 		if (fd >= 0)
 			close(fd);
 		if (!alike)
@@ -80,21 +88,22 @@ void kernel_pins_adopt_maps(struct kernel *kernel)
 	char path[256];
 	if (!maps_are_alike(kernel))
 		return;
+	kernel->maps_adopted = true;
 	bpf_object__for_each_map(map, kernel->bpf->obj) {
-		if (bpf_map__is_internal(map))
+		if (!is_pinned_here(kernel, map))
 			continue;
-		int fd = bpf_obj_get(pin_name(kernel, MAP_PREFIX, bpf_map__name(map), path));
-		if (fd < 0)
-			continue;
-		bpf_map__reuse_fd(map, fd);
-		close(fd);
+		int fd = bpf_obj_get(pin_name(kernel, PIN_MAP_PREFIX, bpf_map__name(map), path));
+		if (fd < 0 || bpf_map__reuse_fd(map, fd))
+			kernel->maps_adopted = false;
+		if (fd >= 0)
+			close(fd);
 	}
 }
 
 int kernel_pins_adopt_link(const struct kernel *kernel, const char *hook, int program)
 {
 	char path[256];
-	int link = bpf_obj_get(pin_name(kernel, LINK_PREFIX, hook, path));
+	int link = bpf_obj_get(pin_name(kernel, PIN_LINK_PREFIX, hook, path));
 	if (link < 0)
 		return -1;
 	/* in place, so that no packet goes by in between; it fails where the cgroup was removed and made again */
@@ -106,68 +115,93 @@ int kernel_pins_adopt_link(const struct kernel *kernel, const char *hook, int pr
 
 /* ---- pinning ---------------------------------------------------------------------------------------------- */
 
-/* A pin that is there already and ours: taken over. */
-static int pin_one(int fd, const char *path)
+/* One that is ours already, since it was taken over, is pinned anew all the same. */
+int kernel_pin_one(const struct kernel *kernel, int fd, const char *path)
 {
-	return bpf_obj_pin(fd, path) == 0 || errno == EEXIST ? 0 : -errno;
+	char fresh[256];
+	snprintf(fresh, sizeof(fresh), "%s/fresh", kernel->pin_path);
+	unlink(fresh);
+	if (bpf_obj_pin(fd, fresh) || rename(fresh, path))
+		return -errno;
+	return 0;
+}
+
+static int make_folder(const char *path)
+{
+	return mkdir(path, 0700) && errno != EEXIST ? -errno : 0;
 }
 
 static int pin_all(struct kernel *kernel)
 {
 	struct bpf_map *map;
 	char path[256];
-	int error = 0;
-	if (!bpffs_is_there() || (mkdir(PINS, 0700) && errno != EEXIST) || (mkdir(kernel->pin_path, 0700) && errno != EEXIST))
-		return -errno;
-	bpf_object__for_each_map(map, kernel->bpf->obj) {
-		if (!error && !bpf_map__is_internal(map))
-			error = pin_one(bpf_map__fd(map), pin_name(kernel, MAP_PREFIX, bpf_map__name(map), path));
-	}
+	int error = bpffs_is_there() ? make_folder(PINS) : -errno;
+	if (!error)
+		error = make_folder(kernel->pin_path);
+	if (!error)
+		error = kernel_blocked_pin(kernel);
+	/* links first: the old ones, which are still pinned, are at work until then */
 	for (unsigned i = 0; i < HOOKS && !error; i++)
-		error = pin_one(kernel->links[i], pin_name(kernel, LINK_PREFIX, kernel->hooks[i].name, path));
+		error = kernel_pin_one(kernel, kernel->links[i], pin_name(kernel, PIN_LINK_PREFIX, kernel->hooks[i].name, path));
+	bpf_object__for_each_map(map, kernel->bpf->obj) {
+		if (!error && is_pinned_here(kernel, map))
+			error = kernel_pin_one(kernel, bpf_map__fd(map), pin_name(kernel, PIN_MAP_PREFIX, bpf_map__name(map), path));
+	}
 	return error;
 }
 
 int kernel_pin(struct kernel *kernel)
 {
 	int error = pin_all(kernel);
-	if (error)
-		kernel_unpin(kernel);
+	if (!error && kernel->pin_lock < 0)
+		kernel->pin_lock = pins_lock(kernel->pin_path);
 	kernel->pinned = !error;
 	return error;
 }
 
-static void empty_folder(const char *folder)
+/* Whether path is one of this attach point's folders; of all versions. */
+static bool is_of_attach_point(const struct kernel *kernel, const char *name)
 {
-	char path[1024];
-	DIR *directory = opendir(folder);
+	char prefix[32];
+	snprintf(prefix, sizeof(prefix), "%llu-", (unsigned long long)cgroup_id(kernel->cgroup));
+	return strncmp(name, prefix, strlen(prefix)) == 0;
+}
+
+unsigned kernel_pins_others(const struct kernel *kernel, void (*found)(struct kernel *kernel, const char *folder),
+			    struct kernel *context)
+{
+	char folder[PIN_PATH_SIZE];
+	unsigned count = 0;
+	DIR *directory = opendir(PINS);
 	if (!directory)
-		return;
+		return 0;
 	for (struct dirent *entry; (entry = readdir(directory));) {
-		if (entry->d_name[0] == '.')
+		if (!is_of_attach_point(kernel, entry->d_name))
 			continue;
-		snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
-		unlink(path);
+		snprintf(folder, sizeof(folder), PINS "/%s", entry->d_name);
+		if (strcmp(folder, kernel->pin_path) == 0)
+			continue;
+		count++;
+		found(context, folder);
 	}
 	closedir(directory);
-	rmdir(folder);
+	return count;
+}
+
+static void remove_folder(struct kernel *kernel, const char *folder)
+{
+	(void)kernel;
+	pins_remove(folder, NULL, NULL);
 }
 
 /* Those of other ABI versions, too. */
 void kernel_unpin(struct kernel *kernel)
 {
-	char folder[512], prefix[32];
-	DIR *directory = opendir(PINS);
-	if (!directory)
-		return;
-	snprintf(prefix, sizeof(prefix), "%llu-", (unsigned long long)cgroup_id(kernel->cgroup));
-	for (struct dirent *entry; (entry = readdir(directory));) {
-		if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0)
-			continue;
-		snprintf(folder, sizeof(folder), PINS "/%s", entry->d_name);
-		empty_folder(folder);
-	}
-	closedir(directory);
-	rmdir(PINS);
+	if (kernel->pin_lock >= 0)
+		close(kernel->pin_lock);
+	kernel->pin_lock = -1;
+	kernel_pins_others(kernel, remove_folder, kernel);
+	pins_remove(kernel->pin_path, NULL, NULL);
+	kernel_blocked_unpin();
 	kernel->pinned = false;
 }

@@ -58,6 +58,7 @@ static void collect(const struct agent *agent, struct metrics_view *view)
 	event_ring_fill(agent->ring, &view->ring_used, &view->ring_size);
 	view->sessions_open = sessions_open_count(agent->sessions);
 	view->sessions_evicted = sessions_evicted(agent->sessions);
+	view->sessions_shed = sessions_shed(agent->sessions);
 	view->sink_count = sinks_stats(agent->sinks, view->sinks);
 }
 

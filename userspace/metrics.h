@@ -30,7 +30,7 @@ struct metrics_view {
 	uint64_t kernel[COUNTER_COUNT];
 	uint64_t ring_used, ring_size; /* bytes */
 	uint64_t sessions_open;
-	uint64_t sessions_evicted;
+	uint64_t sessions_evicted, sessions_shed;
 	struct sink_stats sinks[SINKS_MAX];
 	unsigned sink_count;
 	uint64_t resident_bytes;

@@ -118,6 +118,8 @@ static void put_sessions(const struct writer *out, const struct metrics_view *vi
 		    counts->forwards_idle);
 	put_counter(out, "smtpward_sessions_evicted", "Open sessions that were given up: too many at a time.",
 		    view->sessions_evicted);
+	put_counter(out, "smtpward_sessions_shed", "Sessions whose TLS handshake was not read to its end: too many at a time.",
+		    view->sessions_shed);
 }
 
 /* Times, as a summary; name without "_seconds". */

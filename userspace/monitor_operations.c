@@ -92,7 +92,8 @@ int monitor_do_stop(struct monitor_server *server, const struct monitor_stop_req
 	UNUSED;
 	server->stopped = true;
 	notify_stopping();
-	monitor_detach(server, false);
+	if (server->kernel)
+		monitor_detach(server, kernel_stays(server->kernel, KERNEL_END_TOLD));
 	return 0;
 }
 
@@ -250,7 +251,7 @@ static int check_socket(const struct monitor_server *server, const struct monito
 	reply->flow_id = request->event.flow_id;
 	if (!is_watched_port(server->config, request->event.server_port) || request->event.pid > INT32_MAX || request->pid > INT32_MAX)
 		return -EINVAL;
-	return 0;
+	return server->kernel ? 0 : -ENODEV;
 }
 
 int monitor_do_destroy_socket(struct monitor_server *server, const struct monitor_destroy_socket_request *request,
@@ -281,6 +282,8 @@ int monitor_do_tidy_sockets(struct monitor_server *server, const struct monitor_
 			    struct monitor_tidy_sockets_reply *reply, int *fd)
 {
 	UNUSED;
+	if (!server->kernel)
+		return -ENODEV;
 	kernel_tidy(server->kernel);
 	return 0;
 }
@@ -293,6 +296,8 @@ int monitor_do_witness_sender(struct monitor_server *server, const struct monito
 	UNUSED;
 	if (request->pid == 0 || request->pid > INT32_MAX)
 		return -EINVAL;
+	if (!server->kernel)
+		return -ENODEV;
 	kernel_witness_sender(server->kernel, (uint32_t)request->pid);
 	take_snapshot(server);
 	return 0;
@@ -302,6 +307,8 @@ int monitor_do_witness_tidy(struct monitor_server *server, const struct monitor_
 			    struct monitor_witness_tidy_reply *reply, int *fd)
 {
 	UNUSED;
+	if (!server->kernel)
+		return -ENODEV;
 	kernel_witness_tidy(server->kernel);
 	take_snapshot(server);
 	return 0;

@@ -13,10 +13,10 @@ int monitor_do_set_mode(struct monitor_server *server, const struct monitor_set_
 			struct monitor_set_mode_reply *reply, int *fd)
 {
 	UNUSED;
-	if (!server->kernel)
-		return -ENODEV;
 	if (request->mode != MODE_MONITOR && request->mode != MODE_BLOCK)
 		return -EINVAL;
+	if (!server->kernel)
+		return -ENODEV;
 	return kernel_set_mode(server->kernel, (enum policy_mode)request->mode);
 }
 
@@ -24,10 +24,10 @@ int monitor_do_set_identity(struct monitor_server *server, const struct monitor_
 			    struct monitor_set_identity_reply *reply, int *fd)
 {
 	UNUSED;
-	if (!server->kernel)
-		return -ENODEV;
 	if (request->identity > IDENTITY_LEFT_OPEN)
 		return -EINVAL;
+	if (!server->kernel)
+		return -ENODEV;
 	return kernel_set_identity(server->kernel, request->flow_id, (enum identity)request->identity);
 }
 
@@ -71,8 +71,6 @@ int monitor_do_policy_begin(struct monitor_server *server, const struct monitor_
 			    struct monitor_policy_begin_reply *reply, int *fd)
 {
 	UNUSED;
-	if (!server->kernel)
-		return -ENODEV;
 	if (request->count > POLICY_MAX_RULES || !is_rule(&request->fallback))
 		return -EINVAL;
 	monitor_server_clear(server);
@@ -124,8 +122,10 @@ int monitor_do_policy_commit(struct monitor_server *server, const struct monitor
 			     struct monitor_policy_commit_reply *reply, int *fd)
 {
 	UNUSED;
-	if (!server->kernel || !server->staged || server->staged_count != server->staged_size)
+	if (!server->staged || server->staged_count != server->staged_size)
 		return -EINVAL;
+	if (!server->kernel)
+		return -ENODEV;
 	exchange_rules(server);
 	int error = kernel_set_policy(server->kernel, server->config, time(NULL));
 	if (error) {

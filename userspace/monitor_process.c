@@ -201,7 +201,9 @@ static int supervise(struct supervisor *supervisor)
 	serve(supervisor);
 	result = judge_end(supervisor);
 	if (supervisor->server.kernel)
-		monitor_detach(&supervisor->server, supervisor->told_ready && kernel_mode(supervisor->server.kernel) == MODE_BLOCK);
+		monitor_detach(&supervisor->server,
+			       kernel_stays(supervisor->server.kernel,
+					    supervisor->told_ready ? KERNEL_END_CRASHED : KERNEL_END_NOT_STARTED));
 	return result;
 }
 

@@ -95,9 +95,9 @@ static const struct {
 	{ CAP_BPF, "bpf", false },
 	{ CAP_NET_ADMIN, "net_admin", false },
 	{ CAP_PERFMON, "perfmon", false },
-	{ CAP_DAC_READ_SEARCH, "dac_read_search", false },
-	{ CAP_SYS_PTRACE, "sys_ptrace", true },
 	{ CAP_SYS_ADMIN, "sys_admin", true },
+	{ CAP_SYS_PTRACE, "sys_ptrace", true },
+	{ CAP_DAC_READ_SEARCH, "dac_read_search", true },
 };
 
 #define KEPT (sizeof(kept) / sizeof(kept[0]))
@@ -113,7 +113,7 @@ static bool is_kept(unsigned capability, bool containers)
 
 int privileges_drop(bool containers, bool starting)
 {
-	/* starting mounts a cgroup2 or a bpffs where there is none */
+	/* starting mounts a cgroup2 or a bpffs where there is none, and puts uprobes on the system's libraries */
 	bool all = containers || starting;
 	capng_get_caps_process();
 	for (unsigned i = 0; i <= CAP_LAST_CAP; i++) {

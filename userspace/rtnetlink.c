@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/netlink.h>
 #include <linux/pkt_cls.h>
@@ -13,7 +15,7 @@
 
 #include "rtnetlink.h"
 
-#define ANSWER_SIZE (64 * 1024) /* the kernel's messages of a dump are 32 KiB at most */
+#define ANSWER_SIZE (32 * 1024) /* the kernel's messages of a dump are that long at most */
 #define MESSAGES_MAX 256        /* read at once; whoever makes more interfaces waits for the next time */
 
 struct handler {
@@ -110,7 +112,7 @@ static int take_message(const struct handler *handler, const struct nlmsghdr *me
 /* One datagram. Returns as take_message(). Datagrams of other senders than the kernel are passed over. */
 static int take_datagram(int fd, const struct handler *handler, int flags)
 {
-	static _Alignas(struct nlmsghdr) char answer[ANSWER_SIZE]; /* the agent asks from one thread */
+	_Alignas(struct nlmsghdr) char answer[ANSWER_SIZE]; /* not static: whoever is told of an interface may ask for its filters */
 	struct sockaddr_nl from = { 0 };
 	socklen_t from_size = sizeof(from);
 	ssize_t length = recvfrom(fd, answer, sizeof(answer), flags | MSG_TRUNC, (struct sockaddr *)&from, &from_size);
@@ -142,7 +144,8 @@ static int open_socket(unsigned groups, int flags)
 	return error;
 }
 
-static int dump(const void *request, size_t size, const struct handler *handler)
+/* Sends the request, and takes in all that is answered to it. */
+static int ask(const void *request, size_t size, const struct handler *handler)
 {
 	int fd = open_socket(0, 0);
 	if (fd < 0)
@@ -179,10 +182,15 @@ int rtnetlink_links(rtnetlink_link_seen *seen, void *context)
 	} request = {
 		.header = { .nlmsg_len = sizeof(request), .nlmsg_type = RTM_GETLINK, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
 	};
-	return dump(&request, sizeof(request), &handler);
+	return ask(&request, sizeof(request), &handler);
 }
 
 /* ---- filters ---------------------------------------------------------------------------------------------- */
+
+static uint32_t parent_of(enum rtnetlink_direction direction)
+{
+	return TC_H_MAKE(TC_H_CLSACT, direction == RTNETLINK_INGRESS ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS);
+}
 
 int rtnetlink_filters(unsigned ifindex, enum rtnetlink_direction direction, rtnetlink_filter_seen *seen, void *context)
 {
@@ -193,7 +201,40 @@ int rtnetlink_filters(unsigned ifindex, enum rtnetlink_direction direction, rtne
 	} request = {
 		.header = { .nlmsg_len = sizeof(request), .nlmsg_type = RTM_GETTFILTER, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
 		.info = { .tcm_ifindex = (int)ifindex,
-			  .tcm_parent = TC_H_MAKE(TC_H_CLSACT, direction == RTNETLINK_INGRESS ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS) },
+			  .tcm_parent = parent_of(direction) },
 	};
-	return dump(&request, sizeof(request), &handler);
+	return ask(&request, sizeof(request), &handler);
+}
+
+int rtnetlink_delete_filter(unsigned ifindex, enum rtnetlink_direction direction, uint16_t priority, uint32_t handle)
+{
+	const struct handler handler = { 0 };
+	struct {
+		struct nlmsghdr header;
+		struct tcmsg info;
+		struct rtattr kind;
+		char bpf[4];
+	} request = {
+		.header = { .nlmsg_len = sizeof(request), .nlmsg_type = RTM_DELTFILTER, .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK },
+		.info = { .tcm_ifindex = (int)ifindex,
+			  .tcm_parent = parent_of(direction),
+			  .tcm_handle = handle,
+			  .tcm_info = (uint32_t)priority << 16 | htons(ETH_P_ALL) },
+		.kind = { .rta_len = sizeof(struct rtattr) + 4, .rta_type = TCA_KIND },
+		.bpf = "bpf",
+	};
+	return ask(&request, sizeof(request), &handler);
+}
+
+int rtnetlink_delete_clsact(unsigned ifindex)
+{
+	const struct handler handler = { 0 };
+	struct {
+		struct nlmsghdr header;
+		struct tcmsg info;
+	} request = {
+		.header = { .nlmsg_len = sizeof(request), .nlmsg_type = RTM_DELQDISC, .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK },
+		.info = { .tcm_ifindex = (int)ifindex, .tcm_parent = TC_H_CLSACT, .tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0) },
+	};
+	return ask(&request, sizeof(request), &handler);
 }

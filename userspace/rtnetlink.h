@@ -40,4 +40,8 @@ enum rtnetlink_direction { RTNETLINK_INGRESS, RTNETLINK_EGRESS };
 /* The filters at the interface's clsact qdisc; none where it has no such. Returns 0 or a negative errno. */
 int rtnetlink_filters(unsigned ifindex, enum rtnetlink_direction direction, rtnetlink_filter_seen *seen, void *context);
 
+/* Removes one BPF filter; removes the qdisc with all that is there. They return 0 or a negative errno. */
+int rtnetlink_delete_filter(unsigned ifindex, enum rtnetlink_direction direction, uint16_t priority, uint32_t handle);
+int rtnetlink_delete_clsact(unsigned ifindex);
+
 #endif

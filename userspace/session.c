@@ -11,6 +11,9 @@ struct sessions {
 	unsigned keep, open_max;
 	uint64_t evicted;
 	uint64_t given_up_ns; /* opened_ns of the youngest that was given up */
+	uint64_t burdened[SESSIONS_BURDENED_MAX]; /* ids; in turn, but for places that became free */
+	unsigned turn;
+	uint64_t shed;
 	struct session *walked; /* the copy that sessions_newer() returned */
 	bool real_time; /* the events' times are of CLOCK_REALTIME */
 };
@@ -96,11 +99,58 @@ static void summarize_handshake(struct session *session)
 	}
 }
 
+/* ---- what cannot be packed -------------------------------------------------------------------------------- */
+
+#define PLACES_TRIED 64
+
+/* The session that has this place, if it still needs it; else NULL. */
+static struct table_entry *who_needs(const struct sessions *sessions, unsigned place)
+{
+	uint64_t id = sessions->burdened[place];
+	struct table_entry *entry = id ? table_find(&sessions->table, id) : NULL;
+	return entry && entry->awake && !session_is_packable(entry->body) ? entry : NULL;
+}
+
+/* What was read so far has to do. */
+static void shed(struct sessions *sessions, struct session *session)
+{
+	summarize_handshake(session);
+	handshake_free(session->handshake);
+	session->handshake = NULL;
+	if (session->identity)
+		identity_drop_certificates(session->identity);
+	sessions->shed++;
+}
+
+/* Finds the session a place, before it takes what cannot be packed: the oldest one's where all are taken. */
+static void take_place(struct sessions *sessions, struct session *session)
+{
+	unsigned place = sessions->turn;
+
+	if (session->burden && sessions->burdened[session->burden - 1] == session->id)
+		return;
+	for (unsigned i = 0; i < PLACES_TRIED && who_needs(sessions, place); i++)
+		place = (place + 1) % SESSIONS_BURDENED_MAX;
+	if (who_needs(sessions, place)) {
+		place = sessions->turn;
+		shed(sessions, who_needs(sessions, place)->body);
+	}
+	sessions->burdened[place] = session->id;
+	session->burden = (uint16_t)(place + 1);
+	sessions->turn = (place + 1) % SESSIONS_BURDENED_MAX;
+}
+
+uint64_t sessions_shed(const struct sessions *sessions)
+{
+	return sessions->shed;
+}
+
 struct identity_record *sessions_identity(struct sessions *sessions, uint64_t id, struct session **session)
 {
 	*session = sessions_find(sessions, id);
 	if (!*session || is_closed(*session))
 		return NULL;
+	take_place(sessions, *session);
 	summarize_handshake(*session);
 	return session_identity(*session);
 }
@@ -111,8 +161,10 @@ void sessions_take_handshake(struct sessions *sessions, const struct handshake_e
 	enum direction direction = event->from_server ? FROM_SERVER : FROM_CLIENT;
 	if (!session || is_closed(session) || event->length > sizeof(event->bytes))
 		return;
-	if (!session->handshake && !session->tls && event->offset == 0)
+	if (!session->handshake && !session->tls && event->offset == 0) {
+		take_place(sessions, session);
 		session->handshake = handshake_new();
+	}
 	if (!session->handshake)
 		return;
 	if (session->handshake_read[direction] != event->offset)
@@ -127,8 +179,8 @@ static void close_session(struct sessions *sessions, struct session *session, st
 	struct table *table = &sessions->table;
 	session->closed = when;
 	table_close(table, table_find(table, session->id));
-	if (table->counts[TABLE_CLOSED] > sessions->keep && table->rows[TABLE_CLOSED]->row_next)
-		table_remove(table, table->rows[TABLE_CLOSED]);
+	if (table_count(table, TABLE_CLOSED) > sessions->keep && table_count(table, TABLE_CLOSED) > 1)
+		table_remove(table, table_first(table, TABLE_CLOSED));
 }
 
 /*
@@ -183,6 +235,8 @@ struct session *sessions_take(struct sessions *sessions, const struct flow_event
 	if (!session)
 		return NULL;
 	struct flow_event older = session->last;
+	if (event->pieces_lost > older.pieces_lost)
+		session->events_missed += event->pieces_lost - older.pieces_lost;
 	session->last = *event;
 	keep_worse_exposure(&session->last, &older);
 	summarize_handshake(session);
@@ -194,12 +248,12 @@ struct session *sessions_take(struct sessions *sessions, const struct flow_event
 struct session *sessions_surplus(struct sessions *sessions)
 {
 	struct table *table = &sessions->table;
-	return table->counts[TABLE_OPEN] > sessions->open_max ? table_wake(table, table->rows[TABLE_OPEN]) : NULL;
+	return table_count(table, TABLE_OPEN) > sessions->open_max ? table_wake(table, table_first(table, TABLE_OPEN)) : NULL;
 }
 
 void sessions_give_up(struct sessions *sessions, struct session *session, struct timespec now)
 {
-	bool surplus = sessions->table.counts[TABLE_OPEN] > sessions->open_max;
+	bool surplus = table_count(&sessions->table, TABLE_OPEN) > sessions->open_max;
 	if (surplus && session->last.opened_ns > sessions->given_up_ns)
 		sessions->given_up_ns = session->last.opened_ns;
 	if (surplus)
@@ -229,30 +283,30 @@ static const struct session *show(struct sessions *sessions, struct table_entry 
 		sessions->walked = entry->awake ? NULL : session;
 		if (session)
 			return session;
-		entry = entry->next;
+		entry = table_newer(&sessions->table, entry);
 	}
 	return NULL;
 }
 
 const struct session *sessions_oldest(struct sessions *sessions)
 {
-	return show(sessions, sessions->table.by_age);
+	return show(sessions, table_first(&sessions->table, TABLE_ALL));
 }
 
 const struct session *sessions_newer(struct sessions *sessions, const struct session *session)
 {
 	struct table_entry *entry = table_find(&sessions->table, session->id);
-	return entry ? show(sessions, entry->next) : NULL;
+	return entry ? show(sessions, table_newer(&sessions->table, entry)) : NULL;
 }
 
 unsigned sessions_open_count(const struct sessions *sessions)
 {
-	return sessions->table.counts[TABLE_OPEN];
+	return table_count(&sessions->table, TABLE_OPEN);
 }
 
 unsigned sessions_closed_count(const struct sessions *sessions)
 {
-	return sessions->table.counts[TABLE_CLOSED];
+	return table_count(&sessions->table, TABLE_CLOSED);
 }
 
 uint64_t sessions_evicted(const struct sessions *sessions)

@@ -21,9 +21,10 @@ struct session {
 	struct judgement judgement;
 	uint64_t linked_id;    /* the session that tls-fallback refers to; 0: none */
 	uint32_t findings_told; /* FINDING_MASK: an alert was raised already */
-	uint32_t events_missed; /* holes in the events' sequence */
+	uint32_t events_missed; /* holes in the events' sequence, and lost events of the other kinds */
 	char interface[16];     /* that a forwarded flow was first seen on; "" if it is none, or its name is not known */
 	uint32_t handshake_read[2]; /* bytes of the handshake, by direction */
+	uint16_t burden;        /* its place among those that cannot be packed, from 1; or the one it had */
 	bool given_up;          /* its end was counted before it came: see sessions_give_up() */
 	char *cgroup;           /* path below the cgroup root; NULL: not known. Owned */
 	struct handshake *handshake; /* being read; NULL before TLS and once it is over. Owned */
@@ -33,6 +34,9 @@ struct session {
 };
 
 #define SESSION_ID_TEXT_SIZE 17
+
+/* Sessions with a handshake half read or with certificates: each may be some ten kilobytes, which a peer decides. */
+#define SESSIONS_BURDENED_MAX 4096
 
 /* Writes the session's id as 16 hexadecimal digits. Returns text. */
 const char *session_id_text(uint64_t id, char text[SESSION_ID_TEXT_SIZE]);
@@ -89,5 +93,7 @@ unsigned sessions_open_count(const struct sessions *sessions);
 unsigned sessions_closed_count(const struct sessions *sessions);
 /* How many open sessions were given up because of open_max. */
 uint64_t sessions_evicted(const struct sessions *sessions);
+/* How many sessions lost a handshake half read, or certificates, because SESSIONS_BURDENED_MAX others had some, too. */
+uint64_t sessions_shed(const struct sessions *sessions);
 
 #endif

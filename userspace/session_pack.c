@@ -11,8 +11,10 @@
 #include "pack.h"
 #include "session.h"
 
-/* What comes before the first pointer to something owned; judgement's are to static texts. */
-#define PLAIN_SIZE offsetof(struct session, cgroup)
+/* What is between the id and the first pointer to something owned; judgement's are to static texts. The id stands in
+ * the last event again, and is not packed there. */
+#define PLAIN_START (offsetof(struct session, id) + sizeof(uint64_t))
+#define PLAIN_SIZE (offsetof(struct session, cgroup) - PLAIN_START)
 #define ACCOUNT_MAX 255 /* longer than ACCOUNT_SIZE, and than a hash's text */
 
 struct packed_session {
@@ -82,10 +84,13 @@ bool session_is_packable(const struct session *session)
 
 struct packed_session *session_pack(struct session *session, struct shared_texts *texts)
 {
-	uint8_t bytes[BOUND], *end = pack(bytes, session, PLAIN_SIZE);
+	uint8_t bytes[BOUND], *end;
 	size_t account_length = session->account ? strlen(session->account) : 0;
 	struct packed_session *packed;
 
+	session->last.flow_id = 0;
+	end = pack(bytes, (const uint8_t *)session + PLAIN_START, PLAIN_SIZE);
+	session->last.flow_id = session->id;
 	if (session->tls)
 		end = pack(end, session->tls, sizeof(*session->tls));
 	if (session->identity)
@@ -93,7 +98,7 @@ struct packed_session *session_pack(struct session *session, struct shared_texts
 	if (account_length)
 		memcpy(end, session->account, account_length);
 	end += account_length;
-	packed = malloc(sizeof(*packed) + (size_t)(end - bytes));
+	packed = malloc(offsetof(struct packed_session, bytes) + (size_t)(end - bytes));
 	if (!packed)
 		return NULL;
 	packed->id = session->id;
@@ -117,7 +122,9 @@ struct session *session_unpack_copy(const struct packed_session *packed)
 
 	if (!session)
 		return NULL;
-	in = unpack(packed->bytes, session, PLAIN_SIZE);
+	session->id = packed->id;
+	in = unpack(packed->bytes, (uint8_t *)session + PLAIN_START, PLAIN_SIZE);
+	session->last.flow_id = packed->id;
 	if (packed->has_tls) {
 		session->tls = malloc(sizeof(*session->tls));
 		if (!session->tls)

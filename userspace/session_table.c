@@ -4,16 +4,74 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <utlist.h>
-
 #include "session.h"
 
 #define BUCKETS_MIN 64U
+#define BLOCK 1024U /* entries that are allocated at once */
 
-static unsigned count(const struct table *table)
+static struct table_entry *entry_of(const struct table *table, uint32_t number)
 {
-	return table->counts[TABLE_OPEN] + table->counts[TABLE_CLOSED];
+	return number ? &table->blocks[(number - 1) / BLOCK][(number - 1) % BLOCK] : NULL;
 }
+
+/* ---- rows ------------------------------------------------------------------------------------------------- */
+
+/* The entry's link in a row: that in TABLE_OPEN and in TABLE_CLOSED is one, as it is in one of them only. */
+static unsigned link_number(enum table_row row)
+{
+	return row == TABLE_ALL;
+}
+
+static struct table_link *link_of(struct table_entry *entry, enum table_row row)
+{
+	return &entry->links[link_number(row)];
+}
+
+static void append(struct table *table, enum table_row row, struct table_entry *entry)
+{
+	struct table_ends *ends = &table->rows[row];
+	struct table_link *link = link_of(entry, row);
+	link->prev = ends->last;
+	link->next = 0;
+	if (ends->last)
+		link_of(entry_of(table, ends->last), row)->next = entry->number;
+	else
+		ends->first = entry->number;
+	ends->last = entry->number;
+	ends->count++;
+}
+
+static void take_out(struct table *table, enum table_row row, struct table_entry *entry)
+{
+	struct table_ends *ends = &table->rows[row];
+	const struct table_link *link = link_of(entry, row);
+	if (link->prev)
+		link_of(entry_of(table, link->prev), row)->next = link->next;
+	else
+		ends->first = link->next;
+	if (link->next)
+		link_of(entry_of(table, link->next), row)->prev = link->prev;
+	else
+		ends->last = link->prev;
+	ends->count--;
+}
+
+struct table_entry *table_first(const struct table *table, enum table_row row)
+{
+	return entry_of(table, table->rows[row].first);
+}
+
+struct table_entry *table_newer(const struct table *table, const struct table_entry *entry)
+{
+	return entry_of(table, entry->links[link_number(TABLE_ALL)].next);
+}
+
+unsigned table_count(const struct table *table, enum table_row row)
+{
+	return table->rows[row].count;
+}
+
+/* ---- by id ------------------------------------------------------------------------------------------------ */
 
 static uint64_t id_of(const struct table_entry *entry)
 {
@@ -21,32 +79,77 @@ static uint64_t id_of(const struct table_entry *entry)
 }
 
 /* An id is a socket's cookie and a bit of a clock, which the kernel counts: nobody chooses them to collide. */
-static struct table_entry **bucket(const struct table *table, uint64_t id)
+static uint32_t *bucket(uint32_t *buckets, unsigned count, uint64_t id)
 {
 	uint64_t mixed = id * 0x9e3779b97f4a7c15ULL; /* Knuth's multiplicative hashing: the high bits are the good ones */
-	return &table->buckets[(mixed >> 32) & (table->bucket_count - 1)];
+	return &buckets[(mixed >> 32) & (count - 1)];
 }
 
 /* Keeps about one entry to a bucket. Returns false if there is no bucket at all. */
-static bool grow(struct table *table)
+static bool grow_buckets(struct table *table)
 {
-	struct table grown = { .bucket_count = table->bucket_count ? table->bucket_count * 2 : BUCKETS_MIN };
+	unsigned count = table->bucket_count ? table->bucket_count * 2 : BUCKETS_MIN;
 	struct table_entry *entry;
+	uint32_t *buckets;
 
-	if (table->bucket_count > count(table))
+	if (table->bucket_count > table_count(table, TABLE_ALL))
 		return true;
-	grown.buckets = calloc(grown.bucket_count, sizeof(*grown.buckets));
-	if (!grown.buckets)
+	buckets = calloc(count, sizeof(*buckets));
+	if (!buckets)
 		return table->bucket_count != 0;
-	DL_FOREACH(table->by_age, entry) {
-		struct table_entry **first = bucket(&grown, id_of(entry));
+	for (entry = table_first(table, TABLE_ALL); entry; entry = table_newer(table, entry)) {
+		uint32_t *first = bucket(buckets, count, id_of(entry));
 		entry->chain = *first;
-		*first = entry;
+		*first = entry->number;
 	}
 	free(table->buckets);
-	table->buckets = grown.buckets;
-	table->bucket_count = grown.bucket_count;
+	table->buckets = buckets;
+	table->bucket_count = count;
 	return true;
+}
+
+struct table_entry *table_find(const struct table *table, uint64_t id)
+{
+	struct table_entry *entry = NULL;
+	if (table->bucket_count)
+		entry = entry_of(table, *bucket(table->buckets, table->bucket_count, id));
+	while (entry && id_of(entry) != id)
+		entry = entry_of(table, entry->chain);
+	return entry;
+}
+
+/* ---- entries ---------------------------------------------------------------------------------------------- */
+
+static bool add_block(struct table *table)
+{
+	struct table_entry **blocks = realloc(table->blocks, (table->block_count + 1) * sizeof(struct table_entry *));
+	struct table_entry *block = calloc(BLOCK, sizeof(*block));
+	uint32_t number = table->block_count * BLOCK + 1;
+
+	if (blocks)
+		table->blocks = blocks;
+	if (!blocks || !block) {
+		free(block);
+		return false;
+	}
+	table->blocks[table->block_count++] = block;
+	for (unsigned i = 0; i < BLOCK; i++) {
+		block[i].number = number + i;
+		block[i].chain = i + 1 < BLOCK ? number + i + 1 : table->free;
+	}
+	table->free = number;
+	return true;
+}
+
+/* An entry that is free, with number alone. NULL without memory. */
+static struct table_entry *take_free(struct table *table)
+{
+	if (!table->free && !add_block(table))
+		return NULL;
+	struct table_entry *entry = entry_of(table, table->free);
+	table->free = entry->chain;
+	*entry = (struct table_entry){ .number = entry->number };
+	return entry;
 }
 
 static void put_to_sleep(struct table *table, struct table_entry *entry)
@@ -60,51 +163,42 @@ static void put_to_sleep(struct table *table, struct table_entry *entry)
 
 static bool has_turn(const struct table *table, const struct table_entry *entry)
 {
-	return table->awake[entry->slot] == entry;
+	return table->awake[entry->slot] == entry->number;
 }
 
 /* Gives an awake entry a turn, if it has none: whoever had it sleeps now. */
 static void give_turn(struct table *table, struct table_entry *entry)
 {
-	struct table_entry **slot = &table->awake[table->turn];
+	uint32_t *slot = &table->awake[table->turn];
 	if (has_turn(table, entry))
 		return;
 	if (*slot)
-		put_to_sleep(table, *slot);
-	*slot = entry;
+		put_to_sleep(table, entry_of(table, *slot));
+	*slot = entry->number;
 	entry->slot = (uint8_t)table->turn;
 	table->turn = (table->turn + 1) % TABLE_AWAKE;
 }
 
 struct session *table_add(struct table *table, uint64_t id)
 {
-	struct table_entry *entry = calloc(1, sizeof(*entry)), **first;
 	struct session *session = calloc(1, sizeof(*session));
+	struct table_entry *entry = session && grow_buckets(table) ? take_free(table) : NULL;
+	uint32_t *first;
 
-	if (!entry || !session || !grow(table)) {
-		free(entry);
+	if (!entry) {
 		free(session);
 		return NULL;
 	}
 	session->id = id;
 	entry->body = session;
 	entry->awake = true;
-	first = bucket(table, id);
+	first = bucket(table->buckets, table->bucket_count, id);
 	entry->chain = *first;
-	*first = entry;
-	DL_APPEND(table->by_age, entry);
-	DL_APPEND2(table->rows[TABLE_OPEN], entry, row_prev, row_next);
-	table->counts[TABLE_OPEN]++;
+	*first = entry->number;
+	append(table, TABLE_ALL, entry);
+	append(table, TABLE_OPEN, entry);
 	give_turn(table, entry);
 	return session;
-}
-
-struct table_entry *table_find(const struct table *table, uint64_t id)
-{
-	struct table_entry *entry = table->bucket_count ? *bucket(table, id) : NULL;
-	while (entry && id_of(entry) != id)
-		entry = entry->chain;
-	return entry;
 }
 
 struct session *table_wake(struct table *table, struct table_entry *entry)
@@ -124,36 +218,38 @@ void table_close(struct table *table, struct table_entry *entry)
 {
 	if (entry->row == TABLE_CLOSED)
 		return;
-	DL_DELETE2(table->rows[TABLE_OPEN], entry, row_prev, row_next);
-	DL_APPEND2(table->rows[TABLE_CLOSED], entry, row_prev, row_next);
-	table->counts[TABLE_OPEN]--;
-	table->counts[TABLE_CLOSED]++;
+	take_out(table, TABLE_OPEN, entry);
 	entry->row = TABLE_CLOSED;
+	append(table, TABLE_CLOSED, entry);
 }
 
 void table_remove(struct table *table, struct table_entry *entry)
 {
-	struct table_entry **link = bucket(table, id_of(entry));
+	uint32_t *link = bucket(table->buckets, table->bucket_count, id_of(entry));
 
-	while (*link != entry)
-		link = &(*link)->chain;
+	while (*link != entry->number)
+		link = &entry_of(table, *link)->chain;
 	*link = entry->chain;
 	if (has_turn(table, entry))
-		table->awake[entry->slot] = NULL;
-	DL_DELETE(table->by_age, entry);
-	DL_DELETE2(table->rows[entry->row], entry, row_prev, row_next);
-	table->counts[entry->row]--;
+		table->awake[entry->slot] = 0;
+	take_out(table, TABLE_ALL, entry);
+	take_out(table, (enum table_row)entry->row, entry);
 	if (entry->awake)
 		session_free(entry->body);
 	else
 		packed_session_free(entry->body, &table->texts);
-	free(entry);
+	entry->chain = table->free;
+	table->free = entry->number;
 }
 
 void table_clear(struct table *table)
 {
-	while (table->by_age)
-		table_remove(table, table->by_age);
+	struct table_entry *entry;
+	while ((entry = table_first(table, TABLE_ALL)))
+		table_remove(table, entry);
+	for (unsigned i = 0; i < table->block_count; i++)
+		free(table->blocks[i]);
+	free(table->blocks);
 	free(table->buckets);
 	memset(table, 0, sizeof(*table));
 }

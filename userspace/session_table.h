@@ -2,6 +2,8 @@
 /*
  * Where sessions are kept: found by id, walked by age, the open ones and the closed ones each in a row. Those that were
  * asked for last are awake, which is a struct session; the others are packed. What it means to be open is session.c's.
+ *
+ * There may be a hundred thousand, so an entry's links are numbers, half as large as pointers.
  */
 #ifndef SMTPWARD_SESSION_TABLE_H
 #define SMTPWARD_SESSION_TABLE_H
@@ -13,27 +15,37 @@
 
 #define TABLE_AWAKE 64 /* and those that cannot be packed */
 
-enum table_row { TABLE_OPEN, TABLE_CLOSED, TABLE_ROWS };
+enum table_row {
+	TABLE_OPEN,   /* by age: the oldest first */
+	TABLE_CLOSED, /* by their end */
+	TABLE_ALL,    /* by age */
+	TABLE_ROWS
+};
 
-/* A session's place. */
+/* A session's place. It does not move as long as the session is there. */
 struct table_entry {
 	void *body; /* struct session where it is awake, else struct packed_session */
-	struct table_entry *chain; /* entries with the same hash */
-	struct table_entry *prev, *next; /* by age */
-	struct table_entry *row_prev, *row_next; /* the open ones by age, or the closed ones by their end */
+	uint32_t number; /* this entry's own */
+	uint32_t chain;  /* the next with the same hash, or the next that is free; 0: none */
+	struct table_link {
+		uint32_t prev, next; /* 0: none */
+	} links[2]; /* in TABLE_OPEN or TABLE_CLOSED, and in TABLE_ALL */
+	uint8_t row; /* TABLE_OPEN or TABLE_CLOSED */
 	bool awake;
-	uint8_t row; /* enum table_row */
-	uint8_t slot; /* in table.awake, if that points here */
+	uint8_t slot; /* in table.awake, if that is this entry's number */
 };
 
 /* All zero is an empty one. */
 struct table {
-	struct table_entry **buckets;
+	uint32_t *buckets;
 	unsigned bucket_count; /* a power of two */
-	struct table_entry *by_age; /* utlist: the head is the oldest */
-	struct table_entry *rows[TABLE_ROWS];
-	unsigned counts[TABLE_ROWS];
-	struct table_entry *awake[TABLE_AWAKE]; /* in turn; holes are NULL */
+	struct table_entry **blocks; /* the entries, by number */
+	unsigned block_count;
+	uint32_t free; /* the first entry that is; 0: none */
+	struct table_ends {
+		uint32_t first, last, count;
+	} rows[TABLE_ROWS];
+	uint32_t awake[TABLE_AWAKE]; /* in turn; 0: nobody */
 	unsigned turn;
 	struct shared_texts texts;
 };
@@ -42,8 +54,12 @@ struct table {
 void table_clear(struct table *table);
 /* Puts a new session called id into the row of the open ones. NULL without memory. */
 struct session *table_add(struct table *table, uint64_t id);
-/* NULL: there is none. Good until the next change of the table. */
+/* NULL: there is none. */
 struct table_entry *table_find(const struct table *table, uint64_t id);
+/* The first of a row, and the next by age. NULL: there is none. */
+struct table_entry *table_first(const struct table *table, enum table_row row);
+struct table_entry *table_newer(const struct table *table, const struct table_entry *entry);
+unsigned table_count(const struct table *table, enum table_row row);
 /*
  * The entry's session, awake; NULL without memory. It stays so until TABLE_AWAKE others have been woken or added: then
  * it is packed, and the pointer is good no more.

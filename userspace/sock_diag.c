@@ -206,6 +206,7 @@ static int ask_anywhere(struct sock_diag *diag, __u16 type, const struct flow_ev
 {
 	char path[64];
 	unsigned looked = 0, closed = 0;
+	bool asked = false; /* in the flow's own namespace */
 	int result = -ENOENT;
 	DIR *proc = opendir("/proc");
 	if (!proc)
@@ -217,11 +218,14 @@ static int ask_anywhere(struct sock_diag *diag, __u16 type, const struct flow_ev
 		struct netns *netns = netns_of(diag, path);
 		looked++;
 		closed += !netns && errno != ENOENT;
-		if (netns && (!event->netns_cookie || !netns->cookie || netns->cookie == event->netns_cookie))
-			result = ask_in(netns, type, event);
+		if (!netns || (event->netns_cookie && netns->cookie && netns->cookie != event->netns_cookie))
+			continue;
+		asked = true;
+		result = ask_in(netns, type, event);
 	}
 	closedir(proc);
-	return result == -ENOENT && closed ? -EPERM : result; /* it may be in one that we may not enter */
+	/* it may be in one that we may not enter, or whose processes are hidden from us (hidepid) */
+	return result == -ENOENT && (closed || !asked) ? -EPERM : result;
 }
 
 static int ask(struct sock_diag *diag, __u16 type, const struct flow_event *event)

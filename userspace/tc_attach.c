@@ -7,15 +7,14 @@
 #include <bpf/libbpf.h>
 
 #include "forward.h"
-#include "rtnetlink.h"
 #include "tc_attach.h"
+#include "tc_remove.h"
 
 /* include/uapi/linux/bpf.h of Linux 6.6, enum bpf_attach_type */
 #define ATTACH_TCX_INGRESS 46
 #define ATTACH_TCX_EGRESS 47
 
 static const enum bpf_tc_attach_point points[2] = { BPF_TC_INGRESS, BPF_TC_EGRESS };
-static const enum rtnetlink_direction directions[2] = { RTNETLINK_INGRESS, RTNETLINK_EGRESS };
 
 /* ---- TCX -------------------------------------------------------------------------------------------------- */
 
@@ -63,86 +62,6 @@ static void set_hook(struct bpf_tc_hook *hook, unsigned ifindex, enum bpf_tc_att
 	hook->attach_point = point;
 }
 
-static uint32_t handle_of(uint64_t owner)
-{
-	return FORWARD_FILTER_HANDLE | ((uint32_t)owner & FORWARD_FILTER_OWNER) << 1;
-}
-
-static bool is_ours(const struct rtnetlink_filter *filter, uint64_t owner)
-{
-	uint32_t handle = filter->handle & ~(uint32_t)FORWARD_FILTER_QDISC;
-	return filter->bpf && filter->priority == FORWARD_FILTER_PRIORITY &&
-	       strncmp(filter->program, "smtpward_", strlen("smtpward_")) == 0 &&
-	       (owner ? handle == handle_of(owner) : (handle & FORWARD_FILTER_HANDLE_MASK) == FORWARD_FILTER_HANDLE);
-}
-
-#define HANDLES_MAX 16
-
-struct census {
-	uint64_t owner;
-	uint32_t ours[HANDLES_MAX]; /* handles */
-	unsigned our_count, others;
-};
-
-static void count_filter(void *context, const struct rtnetlink_filter *filter)
-{
-	struct census *census = context;
-	if (is_ours(filter, census->owner) && census->our_count < HANDLES_MAX)
-		census->ours[census->our_count++] = filter->handle;
-	else
-		census->others++;
-}
-
-static int take_census(unsigned ifindex, unsigned way, uint64_t owner, struct census *census)
-{
-	*census = (struct census){ .owner = owner };
-	return rtnetlink_filters(ifindex, directions[way], count_filter, census);
-}
-
-static void remove_filter(unsigned ifindex, unsigned way, uint32_t handle)
-{
-	struct bpf_tc_hook hook;
-	struct bpf_tc_opts options;
-	set_hook(&hook, ifindex, points[way]);
-	memset(&options, 0, sizeof(options));
-	options.sz = sizeof(options);
-	options.handle = handle;
-	options.priority = FORWARD_FILTER_PRIORITY;
-	bpf_tc_detach(&hook, &options);
-}
-
-/* The qdisc goes once nobody has a filter there. */
-static void remove_qdisc(unsigned ifindex)
-{
-	struct bpf_tc_hook hook;
-	struct census census;
-	for (unsigned way = 0; way < 2; way++) {
-		if (take_census(ifindex, way, 0, &census) || census.our_count || census.others)
-			return;
-	}
-	set_hook(&hook, ifindex, BPF_TC_INGRESS | BPF_TC_EGRESS);
-	bpf_tc_hook_destroy(&hook);
-}
-
-unsigned tc_remove_left(unsigned ifindex, uint64_t owner)
-{
-	unsigned removed = 0;
-	uint32_t handles = 0;
-	struct census census;
-	for (unsigned way = 0; way < 2; way++) {
-		if (take_census(ifindex, way, owner, &census))
-			continue;
-		for (unsigned i = 0; i < census.our_count; i++) {
-			remove_filter(ifindex, way, census.ours[i]);
-			handles |= census.ours[i];
-			removed++;
-		}
-	}
-	if (handles & FORWARD_FILTER_QDISC)
-		remove_qdisc(ifindex);
-	return removed;
-}
-
 static int attach_filter(unsigned ifindex, int program, unsigned way, uint32_t handle)
 {
 	struct bpf_tc_hook hook;
@@ -157,20 +76,6 @@ static int attach_filter(unsigned ifindex, int program, unsigned way, uint32_t h
 	return bpf_tc_attach(&hook, &options);
 }
 
-/* Whether there is a filter of ours that says the qdisc was made for it. */
-static bool qdisc_was_made(unsigned ifindex, uint64_t owner)
-{
-	uint32_t handles = 0;
-	struct census census;
-	for (unsigned way = 0; way < 2; way++) {
-		if (take_census(ifindex, way, owner, &census))
-			continue;
-		for (unsigned i = 0; i < census.our_count; i++)
-			handles |= census.ours[i];
-	}
-	return handles & FORWARD_FILTER_QDISC;
-}
-
 static int attach_filters(unsigned ifindex, const int programs[2], uint64_t owner, struct tc_attachment *attachment)
 {
 	struct bpf_tc_hook hook;
@@ -178,9 +83,9 @@ static int attach_filters(unsigned ifindex, const int programs[2], uint64_t owne
 	int error = bpf_tc_hook_create(&hook);
 	if (error && error != -EEXIST)
 		return error;
-	bool made = !error || qdisc_was_made(ifindex, owner);
+	bool made = !error || tc_qdisc_was_made(ifindex, owner);
 	attachment->kind = TC_CLSACT;
-	attachment->handle = handle_of(owner) | (made ? FORWARD_FILTER_QDISC : 0);
+	attachment->handle = tc_filter_handle(owner) | (made ? FORWARD_FILTER_QDISC : 0);
 	error = 0;
 	for (unsigned way = 0; way < 2 && !error; way++)
 		error = attach_filter(ifindex, programs[way], way, attachment->handle);
@@ -205,11 +110,7 @@ int tc_attach(unsigned ifindex, const int programs[2], uint64_t owner, enum tc_k
 
 void tc_detach(unsigned ifindex, struct tc_attachment *attachment)
 {
-	if (attachment->kind == TC_CLSACT) {
-		for (unsigned way = 0; way < 2; way++)
-			remove_filter(ifindex, way, attachment->handle);
-		if (attachment->handle & FORWARD_FILTER_QDISC)
-			remove_qdisc(ifindex);
-	}
+	if (attachment->kind == TC_CLSACT)
+		tc_remove(ifindex, attachment->handle);
 	tc_release(attachment);
 }

@@ -25,7 +25,5 @@ int tc_attach(unsigned ifindex, const int programs[2], uint64_t owner, enum tc_k
 void tc_detach(unsigned ifindex, struct tc_attachment *attachment);
 /* Lets go of links without detaching what is pinned. */
 void tc_release(struct tc_attachment *attachment);
-/* Removes the filters that a killed agent has left at the interface. owner: of that one only; 0: of any. Returns how many. */
-unsigned tc_remove_left(unsigned ifindex, uint64_t owner);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include <string.h>
 
+#include "tls_names.h"
 #include "tls_summary.h"
 
 void tls_summarize(const struct tls_facts *facts, struct tls_summary *summary)
@@ -16,8 +17,10 @@ void tls_summarize(const struct tls_facts *facts, struct tls_summary *summary)
 		summary->group = server->group;
 		summary->resumed = facts->resumed;
 	}
-	summary->offered_id = client->session_id;
-	summary->issued_id = server->session_id;
+	if (summary->version < TLS_VERSION_13) { /* there they are noise for middleboxes: RFC 8446 section 4.1.2 */
+		summary->offered_id = client->session_id;
+		summary->issued_id = server->session_id;
+	}
 	summary->offered_ticket = client->ticket;
 	summary->issued_ticket = server->ticket;
 	summary->downgrade = facts->downgrade;

@@ -18,7 +18,7 @@ struct tls_summary {
 	enum tls_resumed resumed;
 	uint8_t protocol_length; /* ALPN, up to TLS 1.2 */
 	uint8_t protocol[TLS_PROTOCOL_MAX];
-	struct tls_session_id offered_id, issued_id; /* by client and server */
+	struct tls_session_id offered_id, issued_id; /* by client and server, up to TLS 1.2 */
 	struct tls_ticket offered_ticket, issued_ticket; /* issued in clear: up to TLS 1.2 */
 	char server_name[256]; /* SNI, NUL-terminated; hostile bytes */
 	char ja4[JA4_SIZE];

@@ -15,6 +15,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <bpf/bpf.h>
+
+#include "blocked.h"
 #include "dialogue_run.h"
 #include "lab.h"
 
@@ -346,6 +349,80 @@ static void blocked_application_data_stays_blocked(void **state)
 	lab_reset(&connection);
 }
 
+static uint64_t cookie_of(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t size = sizeof(cookie);
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size), 0);
+	return cookie;
+}
+
+static bool is_known_as_blocked(uint64_t cookie, struct blocked_flow *entry)
+{
+	return bpf_map_lookup_elem(lab_map("blocked"), &cookie, entry) == 0;
+}
+
+/* For objects of other versions: who it was, as long as the socket is there. */
+static void a_blocked_flow_is_written_down(void **state)
+{
+	(void)state;
+	lab_needed();
+	struct lab_connection connection = greeted();
+	struct blocked_flow entry;
+	uint64_t cookie = cookie_of(connection.client);
+	assert_false(is_known_as_blocked(cookie, &entry));
+	write_only(connection.client, "MAIL FROM:<a>\r\n");
+	struct flow_event event = *lab_wait(connection.client_port, EVENT_BLOCKED);
+	assert_true(is_known_as_blocked(cookie, &entry));
+	assert_int_equal(entry.flow_id, event.flow_id);
+	assert_int_equal(entry.pid, event.pid);
+	assert_int_equal(entry.uid, event.uid);
+	assert_int_equal(entry.netns_cookie, event.netns_cookie);
+	assert_int_equal(entry.client_port, event.client_port);
+	assert_int_equal(entry.server_port, event.server_port);
+	assert_memory_equal(entry.client_address, event.client_address, 16);
+	assert_memory_equal(entry.server_address, event.server_address, 16);
+	assert_true(entry.blocked_ns > event.opened_ns);
+	lab_reset(&connection);
+	assert_false(is_known_as_blocked(cookie, &entry));
+}
+
+/* A socket without storage, as those of another version's object are to this one. */
+static void what_another_version_blocked_stays_blocked(void **state)
+{
+	(void)state;
+	lab_needed();
+	struct lab_connection connection = lab_connect(LAB_IPV4, lab.other_port);
+	const struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
+	const struct blocked_flow entry = { .flow_id = 1 };
+	struct blocked_flow found;
+	struct sockaddr_storage address;
+	uint64_t cookie = cookie_of(connection.client), dropped = lab_counter(COUNTER_SEGMENTS_DROPPED);
+	uint8_t used[65536] = { 0 };
+	uint32_t zero = 0;
+	used[lab.other_port] = used[lab.starttls_port] = used[lab.implicit_port] = 1;
+	assert_false(lab_has_storage(connection.client));
+	assert_int_equal(bpf_map_update_elem(lab_map("flow_ports"), &zero, used, BPF_ANY), 0);
+	say(connection.client, connection.server, "EHLO a\r\n");
+	assert_int_equal(bpf_map_update_elem(lab_map("blocked"), &cookie, &entry, BPF_ANY), 0);
+	write_only(connection.client, "AUTH PLAIN " LAB_SECRET "\r\n");
+	for (unsigned waited = 0; waited < 10000 && lab_counter(COUNTER_SEGMENTS_DROPPED) < dropped + 2; waited++)
+		usleep(1000);
+	assert_true(lab_counter(COUNTER_SEGMENTS_DROPPED) >= dropped + 2);
+	assert_int_equal(lab_waiting(connection.server), 0);
+	/* connected again it is another flow, with the same cookie */
+	assert_int_equal(connect(connection.client, &nowhere, sizeof(nowhere)), 0);
+	unsigned size = lab_address(LAB_IPV4, lab.other_port, &address);
+	assert_int_equal(connect(connection.client, (struct sockaddr *)&address, size), 0);
+	assert_int_equal(cookie_of(connection.client), cookie);
+	assert_false(is_known_as_blocked(cookie, &found));
+	close(connection.server);
+	connection.server = lab_accept(lab.other_port);
+	say(connection.client, connection.server, "EHLO b\r\n");
+	close(connection.client);
+	close(connection.server);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -363,6 +440,8 @@ int main(void)
 		cmocka_unit_test_setup(an_exception_passes, fresh),
 		cmocka_unit_test_setup(undecided_verification_blocks_application_data, fresh),
 		cmocka_unit_test_setup(blocked_application_data_stays_blocked, fresh),
+		cmocka_unit_test_setup(a_blocked_flow_is_written_down, fresh),
+		cmocka_unit_test_setup(what_another_version_blocked_stays_blocked, fresh),
 	};
 	return cmocka_run_group_tests(tests, lab_setup, lab_teardown);
 }

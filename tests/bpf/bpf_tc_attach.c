@@ -20,6 +20,7 @@
 #include "forward.h"
 #include "rtnetlink.h"
 #include "tc_attach.h"
+#include "tc_remove.h"
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"

@@ -87,6 +87,11 @@ void conclude_take(struct conclude *conclude, uint64_t flow_id, struct conclusio
 {
 	const struct session *session = sessions_find(conclude->sessions, flow_id);
 	MUST(session && session->closed.tv_sec);
+	conclusion_of(session, conclusion);
+}
+
+void conclusion_of(const struct session *session, struct conclusion *conclusion)
+{
 	const struct flow_event *last = &session->last;
 	memset(conclusion, 0, sizeof(*conclusion));
 	conclusion->facts = last->facts;

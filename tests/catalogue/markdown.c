@@ -51,8 +51,8 @@ void markdown_write(FILE *out)
 		"# The catalogue of attacks\n\n"
 		"Every way known to us to keep a mail connection from being encrypted, or from being encrypted well, and what\n"
 		"smtpward makes of it: %zu cases. Each is a row of bytes in `tests/`, played through the dialogue machine in user\n"
-		"space and over real sockets through the kernel, and must come to the same on both. This page is written by\n"
-		"`make catalogue_page`, and a test holds it to the cases.\n\n"
+		"space, over real sockets through the kernel, and as a capture file through `smtpward read`, and must come to the\n"
+		"same on all three. This page is written by `make catalogue_page`, and a test holds it to the cases.\n\n"
 		"*Outcome* and *findings* are those of the session as a whole, seen to its end, with the default policy (and, for\n"
 		"certificates, without the word of the sender's own TLS library). They are explained in [findings.md](findings.md).\n"
 		"Where the client is said to take or to refuse something, that is its choice: both are in the list, since both are met.\n",

@@ -32,9 +32,16 @@ void conclude_handshake_event(struct conclude *conclude, const struct handshake_
 /* Of the flow, once its last event was taken. */
 void conclude_take(struct conclude *conclude, uint64_t flow_id, struct conclusion *conclusion);
 
+/* A session that is over, in these words. */
+struct session;
+void conclusion_of(const struct session *session, struct conclusion *conclusion);
+
 void user_path(const struct scenario *scenario, struct conclusion *conclusion);
 /* Over real loopback sockets; only in a cmocka test between lab_setup() and lab_teardown(). */
 void kernel_path(const struct scenario *scenario, struct conclusion *conclusion);
+
+/* Through a file written as `smtpward record` writes one, and read as `smtpward read` does. */
+void capture_path(const struct scenario *scenario, struct conclusion *conclusion);
 
 /* Whether the conclusion is what the scenario says; else prints the difference. */
 bool conclusion_fits(const struct scenario *scenario, const char *path, const struct conclusion *conclusion);

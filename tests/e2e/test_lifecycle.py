@@ -13,14 +13,8 @@ import pytest
 from harness import BUILD, programs
 from harness.agent import Agent, expect
 from harness.lab import sh, wait_until
+from harness.life import attached
 from harness.programs import PYTHON, USER
-
-
-def attached(lab):
-    """What hangs on the test's cgroup, and what is pinned for it."""
-    shown = sh("bpftool", "-j", "cgroup", "show", lab.cgroup, check=False).stdout
-    pins = pathlib.Path("/sys/fs/bpf/smtpward") / str(lab.cgroup.stat().st_ino)
-    return json.loads(shown.strip() or "[]") + [str(p) for p in pins.rglob("*")]
 
 
 def held(agent):

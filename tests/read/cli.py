@@ -36,3 +36,12 @@ def only(answer):
     """The one session there is."""
     assert len(answer["sessions"]) == 1, [row["facts"] for row in answer["sessions"]]
     return answer["sessions"][0]
+
+
+def read_many(paths, *words):
+    """Reads files at once, since a process for each takes its time: a list of lists of sessions, in the order of paths."""
+    answer = read(*words, *paths)
+    rows = {str(path): [] for path in paths}
+    for row in answer["sessions"]:
+        rows[row["file"]].append(row)
+    return [rows[str(path)] for path in paths]

@@ -54,6 +54,7 @@ static void check_text(const char *text, const char *expected)
 static void check_same(const struct config *a, const struct config *b)
 {
 	assert_int_equal(a->mode, b->mode);
+	assert_int_equal(a->on_exit, b->on_exit);
 	assert_int_equal(a->port_count, b->port_count);
 	for (unsigned i = 0; i < a->port_count; i++) {
 		assert_int_equal(a->ports[i].number, b->ports[i].number);
@@ -100,6 +101,7 @@ static void nothing_gives_the_defaults(void **state)
 	(void)state;
 	struct config *config = load("");
 	assert_int_equal(config->mode, MODE_MONITOR);
+	assert_int_equal(config->on_exit, EXIT_BY_MODE);
 	assert_int_equal(config->port_count, 4);
 	for (unsigned i = 0; i < 4; i++) {
 		static const uint16_t ports[] = { 25, 587, 2525, 465 };
@@ -151,7 +153,7 @@ static void no_value_means_the_default(void **state)
 {
 	static const char *const texts[] = {
 		"\n\n", "# only this\n", "---\n", "--- # x\n...\n", "~", "null\n", "{}", "\xef\xbb\xbf# marked\n", "# \xc3\xa9\r\n\r\n",
-		"mode:\nports:\ncgroup:\ncontrol_socket:\nfallback_window:\naccount:\npolicy:\nsessions:\nalerts:\nsyslog:\n"
+		"mode:\non_exit:\nports:\ncgroup:\ncontrol_socket:\nfallback_window:\naccount:\npolicy:\nsessions:\nalerts:\nsyslog:\n"
 		"file:\njournal:\nmetrics:\n",
 		"mode: ~\nports: null\npolicy: ~\nsyslog: Null\nmetrics: NULL\n",
 		"ports: {starttls: , implicit_tls: ~}\npolicy: {default: , rules: }\n",
@@ -171,7 +173,7 @@ static void no_value_means_the_default(void **state)
 static void every_key_is_taken_over(void **state)
 {
 	(void)state;
-	struct config *config = load("mode: block\n"
+	struct config *config = load("mode: block\non_exit: keep\n"
 				     "ports: {starttls: [26], implicit_tls: [25, 65535]}\n"
 				     "cgroup: /sys/fs/cgroup/system.slice\n"
 				     "control_socket: /run/s\n"
@@ -187,6 +189,7 @@ static void every_key_is_taken_over(void **state)
 				     "journal: off\n"
 				     "metrics: {enabled: false, address: '::1', port: 1}\n");
 	assert_int_equal(config->mode, MODE_BLOCK);
+	assert_int_equal(config->on_exit, EXIT_KEEP);
 	assert_int_equal(config->port_count, 3);
 	assert_int_equal(config->ports[0].number, 26);
 	assert_false(config->ports[0].implicit_tls);
@@ -436,7 +439,7 @@ static void the_example_has_every_key(void **state)
 
 /* ---- mistakes --------------------------------------------------------------------------------------------- */
 
-#define TOP_KEYS "mode, ports, cgroup, tc, control_socket, control, privileges, fallback_window, account, policy, identity, sessions, alerts, syslog, file, journal, metrics"
+#define TOP_KEYS "mode, on_exit, ports, cgroup, tc, control_socket, control, privileges, fallback_window, account, policy, identity, sessions, alerts, syslog, file, journal, metrics"
 #define DURATION "a number of seconds, or one with m, h or d behind it"
 #define DESTINATION "an IPv4 or IPv6 address, ADDRESS/BITS, or any"
 #define CGROUP_PATH "a path below the cgroup root, as in /system.slice/postfix.service"
@@ -464,6 +467,7 @@ static const struct {
 	{ BYTES("\"\\e[2J\\n\": block"), "f:1:1: '\\x1b[2J\\x0a' is not a key here; allowed: " TOP_KEYS },
 	/* one of several words */
 	{ BYTES("mode: blok"), "f:1:7: mode: 'blok' is not a value of this key; allowed: monitor, block" },
+	{ BYTES("on_exit: stay"), "f:1:10: on_exit: 'stay' is not a value of this key; allowed: keep, detach" },
 	{ BYTES("mode: 1"), "f:1:7: mode: '1' is not a value of this key; allowed: monitor, block" },
 	{ BYTES("mode: \"bl\\e]0;x\\ack\""), "f:1:7: mode: 'bl\\x1b]0;x\\x07ck' is not a value of this key; allowed: monitor, block" },
 	{ BYTES("mode: \"block\\0\""), "f:1:7: mode: 'block' has a NUL behind it; allowed: text without NUL" },

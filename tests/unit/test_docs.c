@@ -148,6 +148,7 @@ static void assert_same_text(const char *a, const char *b)
 static void assert_same_settings(const struct config *a, const struct config *b)
 {
 	assert_int_equal(a->mode, b->mode);
+	assert_int_equal(a->on_exit, b->on_exit);
 	assert_int_equal(a->port_count, b->port_count);
 	assert_memory_equal(a->ports, b->ports, a->port_count * sizeof(a->ports[0]));
 	assert_same_text(a->cgroup, b->cgroup);

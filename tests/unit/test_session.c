@@ -66,6 +66,22 @@ static void holes_are_counted(void **state)
 	assert_int_equal(take(sessions, 1, 7, EVENT_CLOSED)->events_missed, 4);
 }
 
+static void lost_pieces_are_counted(void **state)
+{
+	struct sessions *sessions = *state;
+	struct flow_event event = make_event(1, 1, EVENT_OPENED);
+	assert_int_equal(sessions_take(sessions, &event)->events_missed, 0);
+	event = make_event(1, 3, EVENT_PROGRESS);
+	event.pieces_lost = 2;
+	assert_int_equal(sessions_take(sessions, &event)->events_missed, 3);
+	event.sequence = 4; /* said again */
+	assert_int_equal(sessions_take(sessions, &event)->events_missed, 3);
+	event.sequence = 5;
+	event.pieces_lost = 1; /* the witness's part was evicted */
+	event.reason = EVENT_CLOSED;
+	assert_int_equal(sessions_take(sessions, &event)->events_missed, 3);
+}
+
 static void nothing_comes_behind_the_close(void **state)
 {
 	struct sessions *sessions = *state;
@@ -239,6 +255,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(events_of_a_flow_are_one_session, setup, teardown),
 		cmocka_unit_test_setup_teardown(holes_are_counted, setup, teardown),
+		cmocka_unit_test_setup_teardown(lost_pieces_are_counted, setup, teardown),
 		cmocka_unit_test_setup_teardown(nothing_comes_behind_the_close, setup, teardown),
 		cmocka_unit_test_setup_teardown(wall_clock_times_are_near, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_newest_closed_ones_are_kept, setup, teardown),

@@ -72,6 +72,7 @@ static struct session *full_session(void)
 	assert_non_null(session);
 	fill(session, offsetof(struct session, cgroup), 1);
 	session->given_up = true;
+	session->last.flow_id = session->id;
 	session->tls = malloc(sizeof(*session->tls));
 	session->identity = calloc(1, sizeof(*session->identity));
 	assert_non_null(session->tls);
@@ -207,6 +208,44 @@ static void a_pointer_is_good_until_others_are_asked_for(void **state)
 	sessions_free(sessions);
 }
 
+static void hello_of(struct sessions *sessions, uint64_t id)
+{
+	struct flow_event event = event_of(id, 1, EVENT_OPENED);
+	struct handshake_event piece = { .flow_id = id, .length = 9, .bytes = { 22, 3, 1, 2, 0, 1, 0, 1, 252 } };
+	assert_non_null(sessions_take(sessions, &event));
+	sessions_take_handshake(sessions, &piece);
+	assert_non_null(sessions_find(sessions, id)->handshake);
+}
+
+/* Handshakes that begin and do not go on: what they need is bounded. */
+static void half_handshakes_are_bounded(void **state)
+{
+	struct sessions *sessions = sessions_new(10, 2 * SESSIONS_BURDENED_MAX);
+	(void)state;
+	for (uint64_t id = 1; id <= SESSIONS_BURDENED_MAX; id++)
+		hello_of(sessions, id);
+	assert_int_equal(sessions_shed(sessions), 0);
+	struct flow_event event = event_of(10, 2, EVENT_CLOSED); /* gives its place back */
+	sessions_take(sessions, &event);
+	hello_of(sessions, SESSIONS_BURDENED_MAX + 100);
+	hello_of(sessions, SESSIONS_BURDENED_MAX + 101);
+	assert_int_equal(sessions_shed(sessions), 1);
+	for (uint64_t id = 1; id <= 300; id++)
+		hello_of(sessions, SESSIONS_BURDENED_MAX + 200 + id);
+	assert_int_equal(sessions_shed(sessions), 301);
+	unsigned reading = 0;
+	for (const struct session *session = sessions_oldest(sessions); session; session = sessions_newer(sessions, session))
+		reading += session->handshake != NULL;
+	assert_int_equal(reading, SESSIONS_BURDENED_MAX);
+	struct session *shed = sessions_find(sessions, 11);
+	assert_null(shed->handshake);
+	assert_non_null(shed->tls);
+	struct handshake_event late = { .flow_id = 11, .offset = 9, .length = 4 };
+	sessions_take_handshake(sessions, &late); /* read over */
+	assert_null(sessions_find(sessions, 11)->handshake);
+	sessions_free(sessions);
+}
+
 /* Of an unpacked one 600 bytes were there alone; ASan's own overhead is not counted. */
 static void a_waiting_session_is_small(void **state)
 {
@@ -235,6 +274,7 @@ int main(void)
 		cmocka_unit_test(a_text_is_kept_as_long_as_it_is_needed),
 		cmocka_unit_test(many_sessions_are_found_and_walked),
 		cmocka_unit_test(a_pointer_is_good_until_others_are_asked_for),
+		cmocka_unit_test(half_handshakes_are_bounded),
 		cmocka_unit_test(a_waiting_session_is_small),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -64,7 +65,7 @@ static int take_syslog(const char *path)
 		die("%s is too long", path);
 	strcpy(address.sun_path, path);
 	unlink(path);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)))
+	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) || chmod(path, 0666)) /* as /dev/log is */
 		die("%s: %s", path, strerror(errno));
 	return fd;
 }

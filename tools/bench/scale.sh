@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 # What happens when there is much of it: flows, sessions a second; and how long an alert and a reset take. Sourced by
 # tools/bench.sh, whose functions and variables it uses.
 #
@@ -20,6 +20,7 @@ add_addresses() {
 
 # Kilobytes that the agent's processes have in memory at their peak, without the ring, which is mapped into one of them.
 # For a command of `flows hold`: it prints as the flows are held.
+# shellcheck disable=SC2016
 rss_script='
 	for pid in $(cat "$0/cgroup.procs"); do
 		awk "/^VmHWM:/ { kb += \$2 } END { print kb }" "/proc/$pid/status"
@@ -95,6 +96,16 @@ measure_max_rate() {
 	agent=''
 }
 
+measure_scale() {
+	echo "alerts and resets: $LATENCY_SAMPLES of each ..."
+	measure_alert
+	measure_reset
+	echo "flows: $flow_counts at once ..."
+	measure_flows
+	echo "sessions: as many a second as can be ..."
+	measure_max_rate
+}
+
 # of_flows FLOWS WHAT COLUMN: a number that was measured with so many flows
 of_flows() { awk -v what="$2" -v column="$3" '$1 == what { print $column }' "$scratch/flows.$1"; }
 
@@ -107,8 +118,8 @@ scale_json() {
 			"$(of_flows "$flows" turn 2)" "$(of_flows "$flows" rss_kb 2)" "$(of_flows "$flows" optmem 2)"
 	done | paste -sd ,)"
 	printf '},\n'
-	printf '  "alert_ms": {"p50":%s,"p99":%s},\n' $(cat "$scratch/alert_ms")
-	printf '  "reset_ms": {"p50":%s,"p99":%s},\n' $(cat "$scratch/reset_ms")
+	awk '{ printf "  \"alert_ms\": {\"p50\":%s,\"p99\":%s},\n", $1, $2 }' "$scratch/alert_ms"
+	awk '{ printf "  \"reset_ms\": {\"p50\":%s,\"p99\":%s},\n", $1, $2 }' "$scratch/reset_ms"
 	printf '  "max_sessions_per_s": %s,\n' "$max_rate"
 }
 

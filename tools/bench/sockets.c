@@ -58,7 +58,7 @@ struct ends ends_open(int listener, uint32_t address, uint16_t port)
 {
 	struct sockaddr_in at = socket_address(address, port);
 	struct ends ends;
-	int on = 1;
+	int on = 1, off = 0;
 	ends.client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (ends.client < 0 || connect(ends.client, (struct sockaddr *)&at, sizeof(at)))
 		die("connect to port %u: %s", port, strerror(errno));
@@ -67,6 +67,9 @@ struct ends ends_open(int listener, uint32_t address, uint16_t port)
 		die("accept: %s", strerror(errno));
 	setsockopt(ends.client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	setsockopt(ends.server, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	/* a young connection acknowledges at once, in packets of their own: not what is to be measured */
+	setsockopt(ends.client, IPPROTO_TCP, TCP_QUICKACK, &off, sizeof(off));
+	setsockopt(ends.server, IPPROTO_TCP, TCP_QUICKACK, &off, sizeof(off));
 	return ends;
 }
 

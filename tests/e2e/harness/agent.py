@@ -17,6 +17,8 @@ def free_port():
 
 
 class Agent:
+    program = BUILD / "smtpwardd"
+
     def __init__(self, lab, number, mode="monitor", cgroup=None, identity=None, side=None, **settings):
         self.lab = lab
         self.side = side  # the network namespace that it runs in
@@ -28,6 +30,7 @@ class Agent:
         self.metrics_port = free_port()
         self.config = {
             "mode": mode,
+            "on_exit": "detach",  # whatever the mode, so that a test leaves nothing
             "cgroup": str(cgroup or lab.cgroup),
             "control_socket": str(self.socket),
             "syslog": {"enabled": False},
@@ -52,7 +55,7 @@ class Agent:
     def start(self, wait=True):
         self.write_config()
         with open(self.output, "ab") as output:
-            self.process = self.lab.start(self.side, [BUILD / "smtpwardd", "-f", "-c", self.config_path], stdout=output, stderr=output)
+            self.process = self.lab.start(self.side, [self.program, "-f", "-c", self.config_path], stdout=output, stderr=output)
         if wait:
             wait_until(self._answers, "the agent answers")
 

@@ -30,40 +30,28 @@ level `may`: it does so once the message is some minutes old.
 {advice}
 """
 
-ADVICE = """1. Programs that were told to insist (the second column of each pair) gave up in every case but where TLS came about.
-   Opportunistic TLS protects against who listens, never against who is able to change a byte.
-2. The setting that insists: {notes}.
-3. msmtp and s-nail know no opportunistic TLS: STARTTLS is used always or never."""
-
-INSIST = {"swaks": "swaks `-tls`", "smtplib": "Python's `smtplib`: call `starttls()` always and let its exception end the session",
-          "Postfix": "Postfix `smtp_tls_security_level = encrypt` (better: `verify` or `secure`)",
-          "Exim": "Exim `hosts_require_tls`", "OpenSMTPD": "OpenSMTPD `relay … tls`", "curl": "curl `--ssl-reqd`",
-          "nodemailer": "nodemailer `requireTLS: true`"}
-
-
-def insisting_ones_never_gave_in(known):
-    return all(row.get(sender.name) in (matrix.TLS, matrix.NOTHING) for row in known.values() for sender in matrix.SENDERS
-               if sender.name.endswith("-must"))
+ADVICE = """1. **Insist.** Of the programs that were told to insist on TLS {insisting}. Of those that use it where it is offered,
+   every one sent the mail in clear when STARTTLS was taken out of the server's reply. Opportunistic TLS helps against those who
+   listen, not against those who can change a byte.
+2. The setting that insists: swaks `-tls`; Python's `smtplib`: call `starttls()` always and let its exception end the session;
+   Postfix `smtp_tls_security_level = encrypt` (better: `verify` or `secure`); Exim `hosts_require_tls`; OpenSMTPD
+   `relay host smtp+tls://…`; msmtp `tls on`; curl `--ssl-reqd`; nodemailer `requireTLS: true`; s-nail `smtp-use-starttls`.
+3. A refused STARTTLS is followed by mail on the same connection (Postfix, Exim, OpenSMTPD, curl, swaks). A handshake
+   that fails is followed by a new connection in clear with Exim and OpenSMTPD, and by mail on the same one with swaks. So a
+   firewall that lets STARTTLS through and breaks the handshake costs as much as one that strips it.
+4. Postfix at level `may` falls for a greeting of asterisks although STARTTLS works behind it: it takes the server for a Cisco
+   PIX and says HELO.
+5. msmtp and s-nail know no opportunistic TLS: STARTTLS is used always or never."""
 
 
-def exceptions(known):
-    """Senders that were told to insist and sent in clear, by fault."""
-    for fault, row in known.items():
-        for sender in matrix.SENDERS:
-            if sender.name.endswith("-must") and row.get(sender.name) in (matrix.CLEAR, matrix.CLEAR_ANEW):
-                yield f"{sender.title} ({sender.note}) at *{fault}*"
+def in_clear(word):
+    return word in (matrix.CLEAR, matrix.CLEAR_ANEW)
 
 
 def advice(known):
-    notes = "; ".join(INSIST.values())
-    text = ADVICE.format(notes=notes)
-    if not insisting_ones_never_gave_in(known):
-        first, rest = text.split("2. ", 1)
-        first = ("1. Programs that were told to insist (the second column of each pair) gave up, or TLS came about, but for these, which\n"
-                 "   sent in clear: " + "; ".join(exceptions(known)) + ".\n"
-                 "   Opportunistic TLS protects against who listens, never against who is able to change a byte.\n")
-        text = first + "2. " + rest
-    return text
+    gave_in = [f"{sender.title} {sender.note} at *{fault}*" for fault, row in known.items() for sender in matrix.SENDERS
+               if sender.name.endswith("-must") and in_clear(row.get(sender.name))]
+    return ADVICE.format(insisting="these sent in clear: " + "; ".join(gave_in) if gave_in else "none sent a byte of the mail in clear")
 
 
 def table(known, senders):

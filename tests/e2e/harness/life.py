@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""What an agent leaves in the kernel, and clients that never give up."""
+import base64
+import json
+import pathlib
+import subprocess
+
+from . import BUILD, CLIENTS
+from .lab import sh
+from .programs import PYTHON
+
+PINS = pathlib.Path("/sys/fs/bpf/smtpward")
+SECRET = base64.b64encode(b"\0life@example.org\0Lifelong-Secret-77").decode()
+OTHER_ABI = BUILD / "smtpwardd_other_abi"
+
+
+def attached(lab):
+    """What hangs on the test's cgroup, and what is pinned for it."""
+    shown = sh("bpftool", "-j", "cgroup", "show", lab.cgroup, check=False).stdout
+    return json.loads(shown.strip() or "[]") + [str(p) for p in pins(lab)]
+
+
+def folders(lab):
+    """The folders of pins, one for each version of the ABI."""
+    return sorted(PINS.glob(f"{lab.cgroup.stat().st_ino}-*"))
+
+
+def pins(lab):
+    return [p for folder in folders(lab) for p in (folder, *folder.rglob("*"))]
+
+
+def blocked_flows():
+    """The sockets in the map that all versions share."""
+    if not (PINS / "blocked-1").exists():
+        return []
+    return json.loads(sh("bpftool", "-j", "map", "dump", "pinned", PINS / "blocked-1").stdout)
+
+
+def detach(lab, *arguments, json_too=False):
+    """Of the test's own cgroup only: others may be at work on this machine."""
+    return subprocess.run([BUILD / "smtpward", *(["-j"] if json_too else []), "detach", "--cgroup", lab.cgroup, *arguments],
+                          capture_output=True, text=True)
+
+
+def processes_of(agent):
+    """The agent's processes: the one that was started, and those that it has made."""
+    found = [agent.process.pid]
+    for pid in found:
+        for task in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
+            found += [int(child) for child in task.read_text().split()]
+    return found
+
+
+class Senders:
+    """Processes that log in in clear all the time; count of them for each address and hold."""
+
+    def __init__(self, lab, addresses=("192.0.2.2", "2001:db8::2"), holds=(0, 0.5), count=1):
+        self.children = [lab.start("client", [PYTHON, CLIENTS / "auth_loop.py", address, "25", SECRET, str(hold)], watched=True,
+                                   stdout=subprocess.PIPE, text=True)
+                         for address in addresses for hold in holds for _ in range(count)]
+
+    def end(self):
+        """Sums of what they saw. Each one ends with the attempt that it is at."""
+        for child in self.children:
+            child.terminate()
+        told = [json.loads(child.communicate(timeout=90)[0]) for child in self.children]
+        return {key: (max if key == "slowest" else sum)(t[key] for t in told) for key in told[0]}

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""What the kernel does once the agent is gone, when it is replaced, and how it is all taken away."""
+import json
+import signal
+import subprocess
+
+import pytest
+
+from harness import CLIENTS, programs
+from harness.lab import sh, wait_until
+from harness.life import OTHER_ABI, SECRET, Senders, attached, blocked_flows, detach, folders
+from harness.programs import PYTHON, SENDER
+
+GREET = [["expect", "220"], ["send", "EHLO x\r\n"], ["expect", "250 "]]
+MAIL = [["send", f"MAIL FROM:<{SENDER}>\r\n"], ["expect", "250"], ["send", "QUIT\r\n"], ["end"]]
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays(lab):
+    yield
+    if attached(lab):
+        detach(lab, "--force")
+    assert attached(lab) == []
+
+
+def greeted(lab, more=MAIL):
+    """A client that has greeted and waits to be let on. Returns it, and what lets it on."""
+    here, go_on = lab.scratch / "here", lab.scratch / "go-on"
+    for path in (here, go_on):
+        path.unlink(missing_ok=True)
+    steps = GREET + [["touch", str(here)], ["await", str(go_on)]] + more
+    child = lab.start("client", [PYTHON, CLIENTS / "raw.py", "192.0.2.2", "25", json.dumps(steps)], watched=True,
+                      stdout=subprocess.PIPE, text=True)
+    wait_until(here.exists, "the client greeted")
+    return child, go_on.touch
+
+
+def report_of(child):
+    return json.loads(child.communicate(timeout=60)[0])
+
+
+def kill(agent):
+    agent.signal(signal.SIGKILL)
+    agent.process.wait()
+
+
+# ---- on_exit ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("on_exit", [None, "keep"])
+def test_in_block_mode_the_kernel_goes_on(lab, serve, watch, on_exit):
+    server = serve("strip")
+    agent = watch(mode="block", on_exit=on_exit)
+    assert agent.stop() == 0
+    assert folders(lab), "nothing stayed"
+    result = programs.raw(lab, "192.0.2.2", 25, GREET + MAIL)
+    assert result.report["error"] == "ETIMEDOUT", result.report
+    server.assert_nothing(SENDER, "MAIL")
+    assert detach(lab).returncode == 0
+    assert attached(lab) == []
+    assert programs.raw(lab, "192.0.2.2", 25, GREET + MAIL).report["error"] is None, "nothing is in the way any more"
+
+
+@pytest.mark.parametrize("settings", [{"mode": "monitor", "on_exit": None}, {"mode": "monitor", "on_exit": "detach"},
+                                      {"mode": "block", "on_exit": "detach"}], ids=str)
+def test_nothing_stays(lab, watch, settings):
+    agent = watch(**settings)
+    assert attached(lab)
+    assert agent.stop() == 0
+    assert attached(lab) == []
+
+
+def test_what_is_kept_goes_with_the_mode(lab, watch):
+    """Set to monitor by hand, the agent leaves nothing, unless it is told to keep."""
+    agent = watch(mode="block", on_exit=None)
+    agent.set_mode("monitor")
+    assert agent.stop() == 0
+    assert attached(lab) == []
+
+
+def test_kept_in_monitor_mode_a_flow_outlives_its_agent(lab, serve, watch):
+    serve("strip")
+    agent = watch(mode="monitor", on_exit="keep")
+    child, go_on = greeted(lab)
+    assert agent.stop() == 0
+    agent.start()
+    go_on()
+    assert report_of(child)["error"] is None
+    assert agent.session()["outcome"] == "cleartext"
+
+
+def test_a_start_that_fails_leaves_the_old_hooks_at_work(lab, serve, watch):
+    server = serve("strip")
+    agent = watch(mode="block", on_exit="keep")
+    assert agent.stop() == 0
+    before = attached(lab)
+    agent.config["metrics"] = {"address": "192.0.2.200", "port": 1}  # nobody's address
+    agent.start(wait=False)
+    assert agent.process.wait(timeout=20) == 78
+    assert attached(lab) == before
+    assert programs.raw(lab, "192.0.2.2", 25, GREET + MAIL).report["error"] == "ETIMEDOUT"
+    server.assert_nothing(SENDER, "MAIL")
+
+
+# ---- detach -------------------------------------------------------------------------------------------------
+
+
+def test_detach_refuses_beside_an_agent(lab, watch):
+    agent = watch(mode="block")
+    before = attached(lab)
+    result = detach(lab)
+    assert result.returncode == 75 and "an agent is at work" in result.stderr, result
+    assert attached(lab) == before
+    kill(agent)
+    assert attached(lab) == before
+    result = detach(lab, json_too=True)
+    assert result.returncode == 0, result
+    removed = [entry["path"] for entry in json.loads(result.stdout)["removed"]]
+    assert {"link-egress", "link-connect4", "map-flows"} <= {path.rsplit("/", 1)[1] for path in removed}, removed
+    assert attached(lab) == []
+    assert json.loads(detach(lab, json_too=True).stdout) == {"removed": []}
+
+
+def test_detach_by_force(lab, watch):
+    agent = watch(mode="block")
+    assert detach(lab, "--force").returncode == 0
+    assert attached(lab) == []
+    assert agent.stop() == 0
+
+
+def test_detach_is_for_root(lab):
+    cli = lab.scratch / "smtpward-for-all"
+    sh("install", "-m", "755", OTHER_ABI.parent / "smtpward", cli)
+    result = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", cli, "detach"],
+                            capture_output=True, text=True, cwd="/")
+    assert result.returncode == 77 and "root" in result.stderr, result
+
+
+# ---- another ABI version ------------------------------------------------------------------------------------
+
+
+def upgrade(agent, wait=True):
+    kill(agent)
+    agent.program = OTHER_ABI
+    agent.start(wait=wait)
+
+
+def test_a_flow_of_the_old_version_is_blocked_still(lab, serve, watch):
+    """The old object knows the flow, and goes on with it; it takes no new ones, and goes with the last of its own."""
+    server = serve("strip")
+    agent = watch(mode="block")
+    child, go_on = greeted(lab)
+    upgrade(agent)
+    assert len(folders(lab)) == 2, folders(lab)
+    old, new = sorted(folders(lab), key=lambda folder: folder.name.endswith("-9999"))
+    assert not (old / "link-connect4").exists() and (old / "link-egress").exists()
+    result = programs.raw(lab, "192.0.2.2", 25, GREET + MAIL)
+    assert result.report["error"] == "ECONNABORTED", "a new flow is the new agent's"
+    go_on()
+    assert report_of(child)["error"] in ("ECONNABORTED", "ETIMEDOUT")
+    server.assert_nothing(SENDER, "MAIL")
+    wait_until(lambda: folders(lab) == [new], "the old object is gone", 60)
+
+
+def test_a_blocked_flow_stays_blocked_across_an_upgrade(lab, serve, watch):
+    """
+    It was opened when nothing could block it, so the kernel does not end it by itself; the old agent stands still, so it does
+    not either. The old object is taken away altogether: what is left is the map that all versions share.
+    """
+    server = serve("strip")
+    agent = watch(mode="monitor", on_exit="keep")
+    child, go_on = greeted(lab)
+    agent.set_mode("block")
+    agent.signal(signal.SIGSTOP)
+    go_on()
+    wait_until(blocked_flows, "the flow is blocked")
+    upgrade(agent)
+    agent.signal(signal.SIGSTOP)
+    old = [folder for folder in folders(lab) if not folder.name.endswith("-9999")][0]
+    for pin in old.iterdir():
+        pin.unlink()
+    old.rmdir()
+    before = dropped(lab)
+    wait_until(lambda: dropped(lab) > before, "TCP presents the segment again, and it is dropped", 60)
+    assert child.poll() is None and blocked_flows(), "the flow is still there"
+    server.assert_nothing(SENDER, "MAIL")
+    agent.signal(signal.SIGCONT)
+    assert report_of(child)["error"] == "ECONNABORTED", "the new agent ends what the old one had no time for"
+    wait_until(lambda: not blocked_flows(), "the map is empty")
+    server.assert_nothing(SENDER, "MAIL")
+
+
+def dropped(lab):
+    """segments_dropped of the new object, whose agent stands still."""
+    counters = [folder for folder in folders(lab) if folder.name.endswith("-9999")][0] / "map-counters"
+    for entry in json.loads(sh("bpftool", "-j", "map", "dump", "pinned", counters).stdout):
+        if entry["formatted"]["key"] == 4:
+            return sum(value["value"] for value in entry["formatted"]["values"])
+    raise AssertionError("no such counter")
+
+
+def test_no_gap_while_versions_change(lab, serve, watch):
+    server = serve("strip", "auth=PLAIN")
+    agent = watch(mode="block")
+    senders = Senders(lab)
+    old, new = agent.program, OTHER_ABI
+    for program in (new, old, new, old):
+        wait_for_more(server)
+        kill(agent)
+        agent.program = program
+        agent.start()
+        wait_for_more(server)
+    seen = senders.end()
+    server.assert_nothing(SECRET, "AUTH")
+    assert seen["answered"] == 0 and seen["stuck"] == 0, seen
+    assert seen["stopped"] > 20, seen
+
+
+def wait_for_more(server, count=8):
+    goal = server.connections() + count
+    wait_until(lambda: server.connections() >= goal, "more connections", 60)
