@@ -11,7 +11,7 @@ import tempfile
 
 import pytest
 
-from harness import CLIENTS, TOOLS
+from harness import BUILD, CLIENTS, TOOLS
 from harness.agent import Agent, expect
 from harness.fault_server import FaultServer
 from harness.lab import sh, wait_until
@@ -308,6 +308,19 @@ def test_killed_it_goes_on_blocking(routed, serve, watch, again):
 
 def agent_lives(agent):
     return agent.run("-j", "status").returncode == 0
+
+
+def test_detach_takes_all_of_it_away(routed, serve, watch):
+    server = serve("strip", "auth=PLAIN")
+    agent = watch(mode="block")
+    kill(agent)
+    wait_until(lambda: not agent_lives(agent), "the agent's processes are gone")
+    assert attached(routed) != []
+    result = routed.run_in("router", BUILD / "smtpward", "detach", "--cgroup", routed.cgroup)
+    assert "tcx-" in result.stdout or "filter" in result.stdout, result.stdout
+    assert attached(routed) == []
+    assert smtplib(routed, ADDRESSES["server"][0], 587, auth="PLAIN", watched=False).delivered
+    assert server.connections() == 1
 
 
 def test_another_configuration_lets_go_of_what_was_left(routed, serve, watch):

@@ -50,4 +50,5 @@ class RoutedLab(Lab):
         sh("ip", "-n", self.ns["router"], "link", "delete", INTERFACES[side])
 
     def run_in(self, side, *argv):
-        return sh("ip", "netns", "exec", self.ns[side], *argv)
+        # not `ip netns exec`, which hides /sys/fs/cgroup and /sys/fs/bpf
+        return sh("nsenter", f"--net=/run/netns/{self.ns[side]}", "--", *argv)
