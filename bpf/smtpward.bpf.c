@@ -327,10 +327,31 @@ static __always_inline bool ingress_leave(struct flow *flow)
 	return alone;
 }
 
+/*
+ * Bytes that were read come again. TCP looks at checksum, time stamps and window only behind this hook: where the socket
+ * has not got them by now, the copy that was read was dropped, and this one may say something else.
+ */
+static __always_inline bool first_copy_was_dropped(struct __sk_buff *skb, const struct flow *flow, const struct segment *segment)
+{
+	__u32 end = segment->sequence + segment->length;
+	struct bpf_sock *sk = skb->sk;
+	struct bpf_tcp_sock *tcp = sk ? bpf_tcp_sock(sk) : 0;
+	if (!tcp)
+		return false;
+	if ((__s32)(end - flow->server_next) > 0)
+		end = flow->server_next;
+	return (__s32)(end - tcp->rcv_nxt) > 0;
+}
+
 /* Takes the server's parser through a segment. Returns false if bytes are missing. */
 static __always_inline bool server_segment(struct __sk_buff *skb, struct flow *flow, const struct segment *segment)
 {
 	__s32 ahead = (__s32)(segment->sequence - flow->server_next);
+	if (ahead < 0 && flow->server_has_next && first_copy_was_dropped(skb, flow, segment)) {
+		server_withdraw(&flow->server);
+		count(COUNTER_GAPS);
+		return true;
+	}
 	if (ahead <= 0 && ahead + (__s32)segment->length <= 0)
 		return true; /* seen before */
 	if (!flow->server_has_next || ahead > 0)

@@ -540,8 +540,14 @@ static __always_inline void client_byte(struct client_parser *client, const stru
 		client_body_byte(client, byte);
 		return;
 	}
-	if (client->state == CLIENT_TLS && client_tls_byte(client, byte))
-		return;
+	if (client->state == CLIENT_TLS) {
+		if (client_tls_byte(client, byte))
+			return;
+		if (server->facts & FACT(SERVER_GAP)) { /* as in client_segment_start() */
+			client->state = CLIENT_OPAQUE;
+			return;
+		}
+	}
 	if (client->state == CLIENT_RECORD && client_record_byte(client, byte))
 		return;
 	if (byte == '\r')

@@ -279,6 +279,20 @@ static __always_inline __u32 server_run(struct server_parser *server, const __u8
 	return i;
 }
 
+/*
+ * What was read was a copy that the client's TCP did not take, and other bytes may stand in its place: nothing of it
+ * holds, nor of what was read behind it. Where it began is not known, so all the server said is withdrawn.
+ */
+static __always_inline void server_withdraw(struct server_parser *server)
+{
+	__u8 implicit_tls = server->implicit_tls;
+	__builtin_memset(server, 0, sizeof(*server));
+	server->implicit_tls = implicit_tls;
+	server->alert = TLS_ALERT_NONE;
+	server->facts = FACT(SERVER_GAP);
+	server->opaque = 1;
+}
+
 /* As client_give_up(). */
 static __always_inline void server_give_up(struct server_parser *server)
 {

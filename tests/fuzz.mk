@@ -3,11 +3,18 @@
 # $(BUILD)/fuzz/corpus for the next time; without FUZZERS all are run, two at a time.
 
 FUZZ_FLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-FUZZED := $(filter-out $(KERNEL) monitor% agent_process,$(AGENT)) $(COMMON) $(filter-out probe_mx,$(patsubst userspace/%.c,%,$(wildcard userspace/probe_*.c))) \
-	$(filter-out capture_file,$(patsubst userspace/%.c,%,$(wildcard userspace/capture*.c))) dialogue_driver
-FUZZ_LINKED := capture certificate config control event probe
+FUZZED := $(filter-out $(KERNEL),$(AGENT)) $(COMMON) dialogue_driver \
+	$(filter-out probe_mx,$(patsubst userspace/%.c,%,$(wildcard userspace/probe_*.c))) \
+	$(filter-out capture_file,$(patsubst userspace/%.c,%,$(wildcard userspace/capture*.c)))
+FUZZ_LINKED := capture certificate config control event monitor probe sequence
 FUZZ_TIME ?= 60
 FUZZERS ?=
+
+# what starts and ends the lanes' threads: the fuzzer serves the lanes by itself
+$(BUILD)/tests/fuzz_monitor: FUZZ_LDFLAGS := -Wl,--wrap=monitor_lane_start,--wrap=monitor_lanes_stop
+
+$(BUILD)/tests/fuzz_sequence: FUZZ_WITH := tests/sequence.c
+$(BUILD)/tests/fuzz_sequence: tests/sequence.c tests/sequence.h $(wildcard include/*.h)
 
 .PHONY: fuzz
 tests: $(FUZZ_LINKED:%=$(BUILD)/tests/fuzz_%) $(BUILD)/tests/make_seeds
@@ -26,7 +33,7 @@ $(FUZZ_LINKED:%=$(BUILD)/tests/fuzz_%): $(BUILD)/tests/fuzz_%: tests/fuzz/fuzz_%
 	$(call say,FUZZ,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(FUZZ_FLAGS) $(CPPFLAGS_ALL) $(PKG_CFLAGS) -Itests -Itests/fuzz -fsanitize=fuzzer,address,undefined -MMD -MP \
-		-o $@ $< $(BUILD)/fuzzed/parts.a $(PKG_LIBS) -lssl -lresolv -lcmocka
+		$(FUZZ_LDFLAGS) -o $@ $< $(FUZZ_WITH) $(BUILD)/fuzzed/parts.a $(PKG_LIBS) -lssl -lresolv -lcmocka
 
 fuzz: tests
 	$(Q)BUILD=$(BUILD) FUZZ_TIME=$(FUZZ_TIME) FUZZERS="$(FUZZERS)" FUZZ_CORPUS=$(BUILD)/fuzz/corpus tests/run.py fuzz

@@ -11,15 +11,15 @@ import tempfile
 
 AT_ONCE = 2
 UNIT_TIMEOUT = 25  # seconds for one input: only a loop without end takes so long, on whatever machine
-LONGEST = {"dialogue": 8192, "handshake": 65536}  # bytes of an input; else libFuzzer takes that of the longest seed, 4096 at least
+LONGEST = {"dialogue": 8192, "sequence": 8192, "handshake": 65536}  # bytes of an input; else libFuzzer takes that of the longest seed, 4096 at least
 
 
 def seeds_of(build, name, scratch):
     folders = [f"tests/fuzz/seeds_{name}"]
-    if name == "dialogue":  # every vector is one more
+    if name in ("dialogue", "sequence"):  # every vector is one more
         vectors = os.path.join(scratch, "vectors")
         os.makedirs(vectors)
-        subprocess.run([f"{build}/tests/make_seeds", vectors], check=True)
+        subprocess.run([f"{build}/tests/make_seeds", name, vectors], check=True)
         folders.append(vectors)
     return [folder for folder in folders if os.path.isdir(folder)]
 

@@ -357,6 +357,11 @@ static void name_late_keys(const struct config *now, const struct config *fresh,
 		{ "cgroup", same_text(now->cgroup, fresh->cgroup) },
 		{ "tc", same_interfaces(now, fresh) },
 		{ "control_socket", same_text(now->control_socket, fresh->control_socket) },
+		{ "control", same_text(now->control.owner, fresh->control.owner) && same_text(now->control.group, fresh->control.group) &&
+				     same_text(now->control.admin_group, fresh->control.admin_group) },
+		{ "privileges", now->privileges.containers == fresh->privileges.containers &&
+					now->privileges.required == fresh->privileges.required &&
+					same_text(now->privileges.user, fresh->privileges.user) },
 		{ "identity", now->identity.witness == fresh->identity.witness && now->identity.hold_s == fresh->identity.hold_s &&
 				      same_text(now->identity.trust, fresh->identity.trust) },
 		{ "sessions", memcmp(&now->sessions, &fresh->sessions, sizeof(now->sessions)) == 0 },

@@ -59,19 +59,40 @@ static int clear_path(const struct sockaddr_un *address, char *error, unsigned e
 	return unlink(path) && errno != ENOENT ? fail(error, error_size, path, strerror(errno)) : 0;
 }
 
-/* Makes the last directory of the path, not those above. That it exists already is fine; bind() says the rest. */
-static void make_directory(const char *path)
+/*
+ * Whoever can write to the directory, or has put a link in its place, could have another socket there, or have ours made
+ * somewhere else. Root's own links are root's business; in a sticky directory everybody has their own names.
+ */
+static bool directory_is_ours(const char *directory, uid_t owner)
+{
+	struct stat file;
+
+	if (lstat(directory, &file))
+		return true; /* bind() says why not */
+	if (file.st_uid != 0 && file.st_uid != geteuid() && file.st_uid != owner)
+		return false;
+	return S_ISLNK(file.st_mode) || !(file.st_mode & S_IWOTH) || (file.st_mode & S_ISVTX);
+}
+
+/* Makes the last directory of the path, not those above. That it exists already is fine if it is nobody else's; bind()
+ * says the rest. */
+static int make_directory(const char *path, uid_t owner, char *error, unsigned error_size)
 {
 	char directory[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+	mode_t mask;
 	char *slash;
 
 	snprintf(directory, sizeof(directory), "%s", path);
 	slash = strrchr(directory, '/');
 	if (!slash || slash == directory)
-		return;
+		return 0;
 	*slash = '\0';
-	if (!mkdir(directory, 0755))
-		(void)chmod(directory, 0755); /* whatever the umask */
+	mask = umask(022); /* and no chmod() afterwards: by then another might be there */
+	(void)mkdir(directory, 0755);
+	umask(mask);
+	if (directory_is_ours(directory, owner))
+		return 0;
+	return fail(error, error_size, path, "another user could replace it: the directory is theirs, or everybody's");
 }
 
 /* The group was given when it was made, unless the folder or a missing right has another say; an owner takes CAP_CHOWN. */
@@ -91,7 +112,8 @@ int control_socket_open(struct control_socket *control, const char *path, uid_t 
 		return fail(error, error_size, path, "the path is too long for a socket (107 characters at most)");
 	strcpy(address.sun_path, path);
 	strcpy(control->path, path);
-	make_directory(path);
+	if (make_directory(path, owner, error, error_size))
+		return -1;
 	if (clear_path(&address, error, error_size))
 		return -1;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -71,7 +71,7 @@ unsigned event_ring_read(struct event_ring *ring, const struct event_reader *rea
 			uint32_t size = length & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
 			if (length & BPF_RINGBUF_BUSY_BIT)
 				return count; /* reserved, and being written; its submission wakes us */
-			if (size > ring->size - BPF_RINGBUF_HDR_SZ)
+			if (size + BPF_RINGBUF_HDR_SZ > ring->size || size + BPF_RINGBUF_HDR_SZ > produced - consumed)
 				return count; /* no record of the kernel's */
 			if (!(length & BPF_RINGBUF_DISCARD_BIT)) {
 				if (!event_record_take(reader, header + BPF_RINGBUF_HDR_SZ, size))

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent_process.h"
@@ -21,6 +22,8 @@
 #include "notify.h"
 #include "privileges.h"
 
+#define END_MAX_S 30 /* for the agent to end: it writes what its sinks take in a second, and the probes are detached */
+
 struct supervisor {
 	const struct monitor_process *process;
 	struct monitor_server server;
@@ -29,6 +32,8 @@ struct supervisor {
 	int signals; /* signalfd */
 	int orders;  /* to the agent */
 	bool told_ready;
+	time_t deadline; /* CLOCK_MONOTONIC: the agent is to be gone by then; 0: it goes on */
+	bool hangs;      /* it was not */
 	int status; /* of the agent, as waitpid() tells */
 };
 
@@ -132,6 +137,19 @@ static void order(struct supervisor *supervisor, enum monitor_order order)
 		notify_ready("running"); /* the agent has many to do already, or is gone */
 }
 
+static time_t now_s(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+static void expect_end(struct supervisor *supervisor)
+{
+	if (!supervisor->deadline)
+		supervisor->deadline = now_s() + END_MAX_S;
+}
+
 /* Returns false once the agent is gone. */
 static bool take_signal(struct supervisor *supervisor)
 {
@@ -147,11 +165,12 @@ static bool take_signal(struct supervisor *supervisor)
 		return waitpid(supervisor->server.agent, &supervisor->status, WNOHANG) != supervisor->server.agent;
 	default:
 		order(supervisor, ORDER_STOP);
+		expect_end(supervisor);
 		return true;
 	}
 }
 
-/* Serves until the agent is gone. */
+/* Serves until the agent is gone, or should be: without CAP_KILL it cannot be ended, but it can be left alone. */
 static void serve(struct supervisor *supervisor)
 {
 	struct pollfd polled[] = { { .fd = supervisor->signals, .events = POLLIN },
@@ -159,15 +178,20 @@ static void serve(struct supervisor *supervisor)
 				   { .fd = -1, .events = POLLIN } };
 	for (;;) {
 		polled[2].fd = supervisor->server.kernel ? kernel_forward_fd(supervisor->server.kernel) : -1;
-		if (poll(polled, 3, -1) < 0 && errno != EINTR)
+		int ready = poll(polled, 3, supervisor->deadline ? 1000 : -1);
+		supervisor->hangs = ready == 0 && now_s() > supervisor->deadline;
+		if (supervisor->hangs || (ready < 0 && errno != EINTR))
 			return;
-		if (polled[2].fd >= 0 && polled[2].revents)
+		if (ready < 0)
+			continue;
+		if (polled[2].revents)
 			kernel_forward_read(supervisor->server.kernel);
 		if (polled[1].revents && !monitor_serve(&supervisor->server, LANE_QUICK, MSG_DONTWAIT)) {
 			/* the agent's end is near, or it talks nonsense: it is not listened to any more */
 			shutdown(polled[1].fd, SHUT_RDWR);
 			shutdown(supervisor->orders, SHUT_RDWR);
 			polled[1].fd = -1;
+			expect_end(supervisor);
 		}
 		if (polled[0].revents && !take_signal(supervisor))
 			return;
@@ -178,7 +202,9 @@ static void serve(struct supervisor *supervisor)
 static int judge_end(struct supervisor *supervisor)
 {
 	char text[96];
-	if (WIFSIGNALED(supervisor->status))
+	if (supervisor->hangs)
+		snprintf(text, sizeof(text), "the agent does not end: it is left alone");
+	else if (WIFSIGNALED(supervisor->status))
 		snprintf(text, sizeof(text), "the agent was ended by signal %d (%s)%s", WTERMSIG(supervisor->status),
 			 strsignal(WTERMSIG(supervisor->status)),
 			 WTERMSIG(supervisor->status) == SIGSYS ? ": a system call that it may not make" : "");

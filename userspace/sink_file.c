@@ -22,6 +22,10 @@ int sink_file_create(const char *path)
 		close(fd);
 		return -EINVAL;
 	}
+	if (S_ISREG(status.st_mode) && status.st_nlink > 1) { /* nor with a hard link, where the kernel lets everybody make one */
+		close(fd);
+		return -EMLINK;
+	}
 	return fd;
 }
 

@@ -14,12 +14,12 @@
 #define SECOND 1000000000ULL
 
 /* A client at 192.0.2.2 and a server at 192.0.2.1, or its other address. */
-static struct written_flow flow_of(const struct vector *vector, unsigned number, bool other_address)
+static struct written_flow flow_of(const struct vector *vector, unsigned number, bool other_address, bool other_port)
 {
 	const uint8_t server = other_address ? 3 : 1;
 	return (struct written_flow){
 		.address = { { [10] = 0xff, [11] = 0xff, 192, 0, 2, 2 }, { [10] = 0xff, [11] = 0xff, 192, 0, 2, server } },
-		.port = { (uint16_t)(40000 + number), vector->implicit_tls ? 465 : 25 },
+		.port = { (uint16_t)(40000 + number), vector->implicit_tls ? 465 : other_port ? 587 : 25 },
 		.next = { 0xffffff00, 0xfffffff0 }, /* both soon go round */
 	};
 }
@@ -33,10 +33,11 @@ static void write_ending(FILE *stream, struct written_flow *flow, enum vector_en
 		MUST(capture_write_finish(stream, flow, first, time_ns) && capture_write_finish(stream, flow, !first, time_ns));
 }
 
-static void write_flow(FILE *stream, const struct vector *vector, unsigned number, bool other_address, uint64_t time_ns)
+static void write_flow(FILE *stream, const struct vector *vector, unsigned number, bool other_address, bool other_port,
+		       uint64_t time_ns)
 {
 	static uint8_t segment[VECTOR_SEGMENT_MAX];
-	struct written_flow flow = flow_of(vector, number, other_address);
+	struct written_flow flow = flow_of(vector, number, other_address, other_port);
 	MUST(capture_write_open(stream, &flow, time_ns));
 	for (unsigned i = 0; i < vector_steps(vector); i++) {
 		size_t length = vector_segment(&vector->steps[i], segment);
@@ -55,7 +56,7 @@ static void take(void *context, const struct session *session)
 
 static void read_file(const char *path, struct conclusion *conclusion)
 {
-	const struct capture_settings settings = { .ports = { { 25, false }, { 465, true } }, .port_count = 2, .trust = scenario_trust() };
+	const struct capture_settings settings = { .ports = { { 25, false }, { 465, true }, { 587, false } }, .port_count = 3, .trust = scenario_trust() };
 	char error[CAPTURE_ERROR_SIZE];
 	struct capture_packet packet;
 	struct capture *capture = capture_new(&settings, take, conclusion, error, sizeof(error));
@@ -76,7 +77,8 @@ void capture_path(const struct scenario *scenario, struct conclusion *conclusion
 	uint64_t now = (uint64_t)time(NULL) * SECOND;
 	MUST(stream && capture_write_header(stream));
 	for (unsigned i = 0; i < SCENARIO_FLOWS_MAX && scenario->flows[i].vector; i++)
-		write_flow(stream, scenario->flows[i].vector, i, scenario->flows[i].other_address, now + 10 * i * SECOND);
+		write_flow(stream, scenario->flows[i].vector, i, scenario->flows[i].other_address, scenario->flows[i].other_port,
+			   now + 10 * i * SECOND);
 	MUST(fclose(stream) == 0);
 	memset(conclusion, 0, sizeof(*conclusion));
 	read_file(path, conclusion);

@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <bpf/bpf.h>
+
 #include "dialogue_run.h"
 #include "lab.h"
 #include "path.h"
@@ -49,11 +51,12 @@ static void end(const struct vector *vector, struct lab_connection *connection)
 	connection->server = -1;
 }
 
-static uint64_t play(const struct vector *vector, bool other_address)
+static uint64_t play(const struct vector *vector, bool other_address, bool other_port)
 {
+	uint16_t starttls_port = other_port ? lab.other_port : lab.starttls_port;
 	/* two addresses of the one server */
 	struct lab_connection connection =
-		lab_connect(other_address ? LAB_IPV6 : LAB_IPV4, vector->implicit_tls ? lab.implicit_port : lab.starttls_port);
+		lab_connect(other_address ? LAB_IPV6 : LAB_IPV4, vector->implicit_tls ? lab.implicit_port : starttls_port);
 	send_all(vector, &connection);
 	end(vector, &connection);
 	return lab_close(&connection).flow_id;
@@ -61,13 +64,15 @@ static uint64_t play(const struct vector *vector, bool other_address)
 
 void kernel_path(const struct scenario *scenario, struct conclusion *conclusion)
 {
+	const uint8_t kind = PORT_STARTTLS;
 	uint64_t id = 0;
+	assert_int_equal(bpf_map_update_elem(lab_map("ports"), &lab.other_port, &kind, BPF_ANY), 0);
 	lab_set(MODE_MONITOR, &dialogue_run_encrypted, false, false);
 	lab_forget_events();
 	now = conclude_new();
 	lab.tap = tap;
 	for (unsigned i = 0; i < SCENARIO_FLOWS_MAX && scenario->flows[i].vector; i++)
-		id = play(scenario->flows[i].vector, scenario->flows[i].other_address);
+		id = play(scenario->flows[i].vector, scenario->flows[i].other_address, scenario->flows[i].other_port);
 	lab.tap = NULL;
 	conclude_take(now, id, conclusion);
 	conclude_free(now);

@@ -19,6 +19,7 @@ struct scenario {
 	struct {
 		const struct vector *vector; /* NULL: no such flow */
 		bool other_address;          /* of the same server */
+		bool other_port;             /* another one of the same kind: 587 for 25 */
 	} flows[SCENARIO_FLOWS_MAX];
 
 	/* of the last flow, everything considered */

@@ -11,6 +11,7 @@ struct flow {
 	struct dialogue_run run;
 	struct conclude *conclude;
 	uint64_t id;
+	bool other_address, other_port;
 	uint32_t told[2]; /* handshake bytes, by from_server */
 };
 
@@ -52,22 +53,24 @@ static void play_server(struct flow *flow, const uint8_t *bytes, size_t length)
 		tell_handshake(flow, true, bytes, length);
 }
 
-static void tell(struct flow *flow, enum event_reason reason, uint32_t sequence, bool other_address)
+static void tell(struct flow *flow, enum event_reason reason, uint32_t sequence)
 {
 	struct flow_event event = dialogue_run_event(&flow->run, reason);
 	event.flow_id = flow->id;
 	event.sequence = sequence;
 	event.opened_ns = flow->id;
 	event.pid = event.tid = 1000;
-	event.server_address[15] = other_address ? 2 : 1;
+	event.server_address[15] = flow->other_address ? 2 : 1;
+	if (flow->other_port)
+		event.server_port = 587;
 	conclude_flow_event(flow->conclude, &event);
 }
 
-static void play(struct flow *flow, const struct vector *vector, bool other_address)
+static void play(struct flow *flow, const struct vector *vector)
 {
 	static uint8_t segment[VECTOR_SEGMENT_MAX];
 	dialogue_run_start(&flow->run, vector->implicit_tls, MODE_MONITOR, &dialogue_run_encrypted);
-	tell(flow, EVENT_OPENED, 1, other_address);
+	tell(flow, EVENT_OPENED, 1);
 	for (unsigned i = 0; i < vector_steps(vector); i++) {
 		size_t length = vector_segment(&vector->steps[i], segment);
 		if (vector->steps[i].side == VECTOR_CLIENT)
@@ -75,7 +78,7 @@ static void play(struct flow *flow, const struct vector *vector, bool other_addr
 		else
 			play_server(flow, segment, length);
 	}
-	tell(flow, EVENT_CLOSED, 2, other_address);
+	tell(flow, EVENT_CLOSED, 2);
 }
 
 void user_path(const struct scenario *scenario, struct conclusion *conclusion)
@@ -83,8 +86,9 @@ void user_path(const struct scenario *scenario, struct conclusion *conclusion)
 	struct conclude *conclude = conclude_new();
 	uint64_t id = 0;
 	while (id < SCENARIO_FLOWS_MAX && scenario->flows[id].vector) {
-		struct flow flow = { .conclude = conclude, .id = id + 1 };
-		play(&flow, scenario->flows[id].vector, scenario->flows[id].other_address);
+		struct flow flow = { .conclude = conclude, .id = id + 1, .other_address = scenario->flows[id].other_address,
+				     .other_port = scenario->flows[id].other_port };
+		play(&flow, scenario->flows[id].vector);
 		id++;
 	}
 	conclude_take(conclude, id, conclusion);

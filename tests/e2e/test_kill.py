@@ -5,27 +5,19 @@ kill -9 at random moments, under load, in block mode. KILLS says how often:
     KILLS=500 make e2e E2E=test_kill.py
 """
 import os
-import pathlib
 import random
 import signal
 import time
 
 from harness.lab import wait_until
-from harness.life import SECRET, Senders, attached, blocked_flows, detach, folders, processes_of
+from harness.life import SECRET, Senders, attached, blocked_flows, detach, folders, is_running
 
 KILLS = int(os.environ.get("KILLS", "50"))
 
 
-def is_running(pid):
-    try:
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1][0] not in "ZX"
-    except OSError:
-        return False
-
-
 def kill_one_or_all(agent):
     """All of its processes at once, or one of them: then the others have to end by themselves."""
-    pids = processes_of(agent)
+    pids = agent.processes()
     doomed = pids if random.random() < 0.5 else [random.choice(pids)]
     for pid in doomed:
         try:

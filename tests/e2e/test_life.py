@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """What the kernel does once the agent is gone, when it is replaced, and how it is all taken away."""
 import json
+import os
 import signal
 import subprocess
 
@@ -8,7 +9,7 @@ import pytest
 
 from harness import CLIENTS, programs
 from harness.lab import sh, wait_until
-from harness.life import OTHER_ABI, SECRET, Senders, attached, blocked_flows, detach, folders
+from harness.life import OTHER_ABI, SECRET, Senders, attached, blocked_flows, detach, folders, is_running
 from harness.programs import PYTHON, SENDER
 
 GREET = [["expect", "220"], ["send", "EHLO x\r\n"], ["expect", "250 "]]
@@ -40,8 +41,12 @@ def report_of(child):
 
 
 def kill(agent):
-    agent.signal(signal.SIGKILL)
+    """All of its processes: one of them may stand still, and could not end by itself."""
+    pids = agent.processes()
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
     agent.process.wait()
+    wait_until(lambda: not any(map(is_running, pids)), "no process of the agent is left")
 
 
 # ---- on_exit ------------------------------------------------------------------------------------------------

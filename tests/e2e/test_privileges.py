@@ -136,6 +136,27 @@ def test_the_monitor_dies(lab, serve, watch):
     assert not pins(lab)
 
 
+def test_a_reader_that_died_is_told(lab, serve, watch):
+    """A library that nobody has read yet is needed to notice; the witness goes on with what it has."""
+    agent = watch(identity={"witness": True})
+    _, reader, _ = agent.processes()
+    os.kill(reader, signal.SIGKILL)
+    library = next(pathlib.Path("/usr/lib").glob("*/libssl.so.3"))
+    (lab.scratch / "own").mkdir(exist_ok=True)
+    copied = lab.scratch / "own" / "libssl.so.3"
+    shutil.copy(library, copied)
+    script = f"import ctypes, socket; ctypes.CDLL('{copied}'); socket.create_connection(('192.0.2.2', 25)).recv(9)"
+    serve("strip")
+    lab.start("client", [programs.PYTHON, "-c", script], watched=True).wait(timeout=30)
+    agent.session()
+
+    def told():
+        status = agent.ask("status")
+        return status["witness"]["active"] and any("reader" in reason for reason in status["reasons"])
+    wait_until(told, "status says that the reader has ended")
+    shutil.rmtree(copied.parent)
+
+
 def test_the_agent_is_told_to_end(lab, watch):
     """As by a service manager that signals every process of the service."""
     agent = watch(mode="block", identity={"witness": True})
@@ -143,6 +164,21 @@ def test_the_agent_is_told_to_end(lab, watch):
         os.kill(pid, signal.SIGTERM)
     assert agent.process.wait(timeout=20) == 0, agent.output.read_text()
     assert not pins(lab) and attached(lab) == []
+
+
+def test_an_agent_that_does_not_end(lab, watch):
+    """The monitor may not kill another user's process; it does what is its own and leaves."""
+    agent = watch()
+    worker = agent.processes()[-1]
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        agent.process.terminate()
+        assert agent.process.wait(timeout=90) == 70
+        assert "does not end" in agent.output.read_text()
+        assert attached(lab) == []
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    wait_until(lambda: not pathlib.Path(f"/proc/{worker}/exe").exists(), "it ends as soon as it can")
 
 
 def refuses(lab, number, code, *words, prepare=None, **settings):
@@ -214,6 +250,24 @@ def test_a_reload_asks_for_users(lab, serve, watch):
     told = agent.run("policy", "reload")
     assert told.returncode != 0 and "no-such-user" in told.stderr, told
     assert "by name" in agent.run("policy", "list").stdout
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_systems_authorities_are_in_reach(lab, ca, serve, watch, monkeypatch, known):
+    """OpenSSL reads a folder of authorities when one is looked for: the agent has no rights any more by then."""
+    folder = lab.scratch / f"authorities-{known}"
+    folder.mkdir()
+    if known:
+        shutil.copy(ca / "ca.pem", folder)
+        os.chmod(folder / "ca.pem", 0o644)
+    sh("openssl", "rehash", folder)
+    os.chmod(lab.scratch, 0o755)
+    monkeypatch.setenv("SSL_CERT_DIR", str(folder))
+    monkeypatch.setenv("SSL_CERT_FILE", "/dev/null")
+    serve(version="1.2")
+    agent = watch(identity={"trust": None})
+    assert programs.swaks(lab, "192.0.2.2", tls="must").delivered
+    expect(agent.session(), "encrypted", set() if known else {"certificate-untrusted"})
 
 
 # ---- the control socket --------------------------------------------------------------------------------------------

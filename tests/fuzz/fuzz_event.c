@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Fuzzes the way of an event: ring records of any size and any bytes, through decoder, session, judgement, alert, JSON.
- * Only what stands behind kernel.h, and the sinks, are stubs. The input: a byte of options, then records: a byte that
+ * Fuzzes the way of an event: ring records of any size and any bytes, through ring, decoder, session, judgement, alert, JSON.
+ * Only the monitor and the sinks are stubs. The input: a byte of options, then records: a byte that
  * says which kind, and a piece that is copied over it. Whatever comes in, each record is counted, each session has an
  * outcome, and what goes out is one printable line of JSON.
  */
@@ -15,12 +15,11 @@
 #include "alert.h"
 #include "config.h"
 #include "control.h"
-#include "event_record.h"
+#include "event_ring.h"
 #include "facts.h"
 #include "fuzz.h"
 #include "history.h"
 #include "identity_check.h"
-#include "event_ring.h"
 #include "monitor.h"
 #include "resumption.h"
 #include "session.h"
@@ -29,6 +28,8 @@
 
 #define OPEN_MAX 6
 #define KEEP 4
+#define RING_SIZE 16384UL
+#define OPTION_ANSWERS 0x80
 #define KIND_RAW 4 /* kinds up to here: flow, handshake, witness, certificate, any size */
 #define KIND_FITTED 0x80 /* values are brought into their ranges, so that most records are believed */
 
@@ -75,35 +76,16 @@ void control_publish_alert(struct control *control, const struct alert *alert)
 	REQUIRE(alert->finding < FINDING_COUNT && alert->severity < SEVERITY_COUNT);
 }
 
-/* Errands are answered once the events are read, as the loop does it. */
-struct errand {
-	enum monitor_operation operation;
-	uint64_t flow_id;
-	int result;
-};
-
-#define ERRANDS_MAX 64
-static struct errand errands[ERRANDS_MAX];
-static unsigned errand_count;
-
-static int run_errand(enum monitor_operation operation, const struct flow_event *event, int result)
-{
-	if (errand_count == ERRANDS_MAX)
-		return -EAGAIN;
-	errands[errand_count++] = (struct errand){ operation, event->flow_id, result };
-	return 0;
-}
-
 int monitor_destroy_socket(struct monitor *monitor, const struct flow_event *event)
 {
 	(void)monitor;
-	return run_errand(MONITOR_DESTROY_SOCKET, event, event->pid & 1 ? -ENOENT : event->pid & 2 ? -EPERM : 0);
+	return event->pid & 1 ? -EAGAIN : 0;
 }
 
 int monitor_find_socket(struct monitor *monitor, const struct flow_event *event)
 {
 	(void)monitor;
-	return run_errand(MONITOR_FIND_SOCKET, event, event->pid & 1 ? -ENOENT : 0);
+	return event->pid & 1 ? -EAGAIN : 0;
 }
 
 bool monitor_interface(struct monitor *monitor, uint32_t ifindex, char name[16])
@@ -124,14 +106,7 @@ int monitor_release_socket(struct monitor *monitor, const struct flow_event *eve
 {
 	(void)monitor;
 	(void)pid;
-	return run_errand(MONITOR_RELEASE_SOCKET, event, event->pid & 1 ? -ENOENT : 0);
-}
-
-static void answer_errands(struct agent *agent)
-{
-	for (unsigned i = 0; i < errand_count; i++)
-		agent_take_answer(agent, errands[i].operation, errands[i].flow_id, errands[i].result);
-	errand_count = 0;
+	return event->pid & 1 ? -EAGAIN : 0;
 }
 
 void monitor_witness_sender(struct monitor *monitor, uint32_t pid)
@@ -243,7 +218,8 @@ static bool next_record(union record *record, size_t *size)
 	uint8_t kind = fuzz_byte(&input);
 	const uint8_t *piece = fuzz_piece(&input, &length);
 	memset(record, 0, sizeof(*record));
-	memcpy(record, piece, length < sizeof(*record) ? length : sizeof(*record));
+	length = length < sizeof(*record) ? length : sizeof(*record);
+	memcpy(record, piece, length);
 	unsigned which = (kind & ~KIND_FITTED) % (KIND_RAW + 1);
 	*size = which == KIND_RAW ? length : sizes[which];
 	if (kind & KIND_FITTED)
@@ -251,22 +227,70 @@ static bool next_record(union record *record, size_t *size)
 	return true;
 }
 
-/* In memory of the record's own size, so that a read behind it is seen. */
-unsigned event_ring_read(struct event_ring *ring, const struct event_reader *reader)
+/* The ring, as the kernel lays it out (event_ring.h); the second copy of the data is written, not mapped. */
+static struct {
+	struct event_ring *reader;
+	uint8_t *pages; /* consumer's position, producer's, data, data */
+	size_t page;
+} ring;
+
+static void open_ring(void)
+{
+	ring.page = (size_t)sysconf(_SC_PAGESIZE);
+	size_t size = 2 * ring.page + 2 * RING_SIZE;
+	int fd = memfd_create("ring", MFD_CLOEXEC);
+	REQUIRE(fd >= 0 && ftruncate(fd, (off_t)size) == 0);
+	ring.pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	REQUIRE(ring.pages != MAP_FAILED);
+	ring.reader = event_ring_open(fd, RING_SIZE);
+	REQUIRE(ring.reader != NULL);
+}
+
+static void put_bytes(unsigned long position, const void *bytes, size_t length)
+{
+	for (size_t i = 0; i < length; i++) {
+		size_t at = (position + i) & (RING_SIZE - 1);
+		ring.pages[2 * ring.page + at] = ring.pages[2 * ring.page + RING_SIZE + at] = ((const uint8_t *)bytes)[i];
+	}
+}
+
+/* Puts a record into the ring. Returns false if it is full. */
+static bool put_record(const union record *record, size_t size)
+{
+	unsigned long *produced = (unsigned long *)(ring.pages + ring.page), *consumed = (unsigned long *)ring.pages;
+	uint32_t header[2] = { (uint32_t)size, 0 };
+	size_t room = (size + sizeof(header) + 7) & ~(size_t)7;
+	if (*produced - *consumed + room > RING_SIZE)
+		return false;
+	put_bytes(*produced, header, sizeof(header));
+	put_bytes(*produced + sizeof(header), record, size);
+	*produced += room;
+	return true;
+}
+
+/* All records, through the ring; it is read whenever it is full. */
+static void read_all(struct agent *agent)
 {
 	union record record;
 	size_t size;
-	(void)ring;
 	while (next_record(&record, &size)) {
-		void *copy = malloc(size ? size : 1);
-		REQUIRE(copy != NULL);
-		memcpy(copy, &record, size < sizeof(record) ? size : sizeof(record));
-		if (size <= sizeof(record) && !event_record_take(reader, copy, size))
-			reader->malformed(reader->context);
-		records += size <= sizeof(record);
-		free(copy);
+		if (!put_record(&record, size)) {
+			agent_read_events(agent);
+			REQUIRE(put_record(&record, size));
+		}
+		records++;
 	}
-	return 0;
+	agent_read_events(agent);
+}
+
+/* What became of errands; the monitor may be slow, and the session another by now. */
+static void take_answers(struct agent *agent)
+{
+	for (uint64_t flow = 0; flow <= OPEN_MAX + 2; flow++) {
+		agent_take_answer(agent, MONITOR_FIND_SOCKET, flow, flow & 1 ? -ENOENT : 0);
+		agent_take_answer(agent, MONITOR_DESTROY_SOCKET, flow, flow & 1 ? -EPERM : 0);
+		agent_take_answer(agent, MONITOR_RELEASE_SOCKET, flow, flow & 1 ? -ENOENT : 0);
+	}
 }
 
 /* ---- the agent --------------------------------------------------------------------------------------------- */
@@ -297,11 +321,13 @@ static void open_agent(struct agent *agent)
 	char error[256];
 	if (!config) {
 		config = load_config();
+		open_ring();
 		checker = identity_checker_new(NULL, error, sizeof(error));
 		REQUIRE(checker != NULL);
 	}
 	config->account = (enum account_form)(options % (ACCOUNT_NONE + 1));
 	agent->config = config;
+	agent->ring = ring.reader;
 	agent->identity_checker = checker;
 	agent->sessions = sessions_new(KEEP, OPEN_MAX);
 	agent->history = history_new(config->fallback_window_s, 8);
@@ -329,10 +355,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	records = 0;
 	options = fuzz_byte(&input);
 	open_agent(&agent);
-	agent_read_events(&agent);
-	answer_errands(&agent);
+	read_all(&agent);
 	agent_sweep(&agent);
-	answer_errands(&agent);
+	if (options & OPTION_ANSWERS)
+		take_answers(&agent);
 	REQUIRE(agent.counts.events_read == records);
 	REQUIRE(sessions_open_count(agent.sessions) <= OPEN_MAX && sessions_closed_count(agent.sessions) <= KEEP);
 	close_agent(&agent);

@@ -17,7 +17,7 @@ BUILD = os.environ.get("BUILD", "build")
 WORK = os.path.join(BUILD, "vm")
 HERE = os.path.dirname(os.path.abspath(__file__))
 QEMU = "qemu-system-x86_64"
-GUEST_PROGRAMS = ("ip", "bpftool")
+GUEST_PROGRAMS = ("ip", "tc", "bpftool")
 HOST_TOOLS = (QEMU, "busybox", "depmod", "modprobe", "dpkg-deb", "apt-get", "zstd", "openssl", *GUEST_PROGRAMS)
 BOOT = ("console=ttyS0 quiet loglevel=4 panic=-1 reboot=t mitigations=off nokaslr random.trust_cpu=on tsc=reliable "
         "audit=0 net.ifnames=0")
@@ -33,7 +33,7 @@ def note(how, version, text):
 
 
 def write_root():
-    own = {f"/{name}": f"{BUILD}/{name}" for name in ("smtpwardd", "smtpward", "smtpward.bpf.o", "witness.bpf.o")}
+    own = {f"/{name}": f"{BUILD}/{name}" for name in ("smtpwardd", "smtpward", "smtpward.bpf.o", "witness.bpf.o", "forward.bpf.o")}
     own["/verify"] = f"{WORK}/verify"
     own[os.path.abspath(f"{BUILD}/smtpward.bpf.o")] = f"{BUILD}/smtpward.bpf.o"  # where the BPF tests look for it
     for program in glob.glob(f"{BUILD}/tests/bpf_*"):

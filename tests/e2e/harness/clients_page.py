@@ -17,10 +17,11 @@ server received:
 
 - TLS: the mail came encrypted. No program here was told to check certificates, so this says nothing of the server's identity.
 - **in clear**: the mail came in clear. *New connection*: a first one failed, and the program opened another one without TLS.
+- **password in clear**: the password came in clear, whatever became of the mail. It must be taken for known then.
 - gives up: the server received nothing of the mail.
 
 For each cell the tests check that smtpward told the same: outcome `cleartext` and the finding `cleartext-mail` where the mail
-came in clear and nowhere else, with the reason beside it; and none of the findings that the fault cannot explain.
+came in clear and nowhere else (`cleartext-auth` for a password), with the reason beside it; and none of the findings that the fault cannot explain.
 
 Postfix is watched for one attempt to deliver. Where it defers the mail after a failed handshake, a later attempt goes in clear at
 level `may`: it does so once the message is some minutes old.
@@ -41,23 +42,25 @@ ADVICE = """1. **Insist.** Of the programs that were told to insist on TLS {insi
    firewall that lets STARTTLS through and breaks the handshake costs as much as one that strips it.
 4. Postfix at level `may` falls for a greeting of asterisks although STARTTLS works behind it: it takes the server for a Cisco
    PIX and says HELO.
-5. msmtp and s-nail know no opportunistic TLS: STARTTLS is used always or never."""
+5. Where the program has a password, it goes the same way as the mail: opportunistic TLS gives it to whoever takes STARTTLS out
+   of a reply. TLS from the first byte (port 465) leaves nothing to strip: no program sent anything in clear there.
+6. msmtp and s-nail know no opportunistic TLS: STARTTLS is used always or never."""
 
 
 def in_clear(word):
-    return word in (matrix.CLEAR, matrix.CLEAR_ANEW)
+    return word in (matrix.CLEAR, matrix.CLEAR_ANEW, matrix.SECRET)
 
 
 def advice(known):
-    gave_in = [f"{sender.title} {sender.note} at *{fault}*" for fault, row in known.items() for sender in matrix.SENDERS
-               if sender.name.endswith("-must") and in_clear(row.get(sender.name))]
+    gave_in = [f"{sender.title} {sender.note} at *{fault.name}*" for fault, sender in matrix.CELLS
+               if not sender.name.endswith("-may") and in_clear(known.get(fault.name, {}).get(sender.name))]
     return ADVICE.format(insisting="these sent in clear: " + "; ".join(gave_in) if gave_in else "none sent a byte of the mail in clear")
 
 
-def table(known, senders):
+def table(known, faults, senders):
     yield "| fault | what is done | " + " | ".join(f"{s.title} {s.note}" for s in senders) + " |"
     yield "|---|---|" + "---|" * len(senders)
-    for fault in matrix.FAULTS:
+    for fault in faults:
         row = known.get(fault.name, {})
         cells = [matrix.WORDS.get(row.get(sender.name), "–") for sender in senders]
         yield f"| {fault.name} | {fault.what} | " + " | ".join(cells) + " |"
@@ -67,8 +70,11 @@ def text():
     known = matrix.load()
     opportunistic = [s for s in matrix.SENDERS if s.name.endswith("-may")]
     insisting = [s for s in matrix.SENDERS if s.name.endswith("-must")]
-    parts = [HEAD.format(advice=advice(known)), "## TLS where it is offered", "", *table(known, opportunistic), "", "## TLS insisted on", "",
-             *table(known, insisting), ""]
+    parts = [HEAD.format(advice=advice(known)), "## TLS where it is offered", "", *table(known, matrix.FAULTS, opportunistic), "",
+             "## TLS insisted on", "", *table(known, matrix.FAULTS, insisting), "",
+             "## With a password", "", "On port 587, to a server that offers PLAIN and LOGIN in clear as well.", "",
+             *table(known, matrix.LOGIN_FAULTS, matrix.LOGIN_SENDERS), "",
+             "## TLS from the first byte", "", "On port 465.", "", *table(known, matrix.IMPLICIT_FAULTS, matrix.IMPLICIT_SENDERS), ""]
     return "\n".join(parts)
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """What an agent leaves in the kernel, and clients that never give up."""
 import base64
+import collections
 import json
 import pathlib
 import subprocess
@@ -42,13 +43,11 @@ def detach(lab, *arguments, json_too=False):
                           capture_output=True, text=True)
 
 
-def processes_of(agent):
-    """The agent's processes: the one that was started, and those that it has made."""
-    found = [agent.process.pid]
-    for pid in found:
-        for task in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
-            found += [int(child) for child in task.read_text().split()]
-    return found
+def is_running(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1][0] not in "ZX"
+    except OSError:
+        return False
 
 
 class Senders:
@@ -64,4 +63,7 @@ class Senders:
         for child in self.children:
             child.terminate()
         told = [json.loads(child.communicate(timeout=90)[0]) for child in self.children]
-        return {key: (max if key == "slowest" else sum)(t[key] for t in told) for key in told[0]}
+        errors = collections.Counter()
+        for one in told:
+            errors.update(one.pop("errors"))
+        return {**{key: (max if key == "slowest" else sum)(t[key] for t in told) for key in told[0]}, "errors": dict(errors)}

@@ -4,21 +4,24 @@ Real senders against faults of the server: who sends the mail in clear, who give
 the fault-making server received is the truth; what each sender does is written down in matrix.json, and docs/clients.md is
 made of that.
 """
+import base64
 import dataclasses
 import json
 import pathlib
+import re
 import typing
 
 from . import programs, ROOT
-from .programs import BODY, SENDER
+from .programs import BODY, PASSWORD, SENDER, USER
 
 ENVELOPE = f"FROM:<{SENDER}>".upper()
 KNOWN = pathlib.Path(__file__).resolve().parents[1] / "matrix.json"
 PAGE = ROOT / "docs" / "clients.md"
 WAITING = "patience-ms=4000"  # a silent server gives up then, so that no cell lasts as long as a sender's time-out
 
-TLS, CLEAR, CLEAR_ANEW, NOTHING = "tls", "clear", "clear-anew", "nothing"
-WORDS = {TLS: "TLS", CLEAR: "**in clear**", CLEAR_ANEW: "**in clear**, new connection", NOTHING: "gives up"}
+TLS, CLEAR, CLEAR_ANEW, SECRET, NOTHING = "tls", "clear", "clear-anew", "secret", "nothing"
+WORDS = {TLS: "TLS", CLEAR: "**in clear**", CLEAR_ANEW: "**in clear**, new connection", SECRET: "**password in clear**",
+         NOTHING: "gives up"}
 
 
 @dataclasses.dataclass
@@ -33,9 +36,10 @@ class Fault:
     options: dict = dataclasses.field(default_factory=dict)
     in_tls: set = frozenset()  # told of where TLS came about
     racy: bool = False  # what comes of it may be otherwise on a slower machine
+    port: int = 25
 
     def allowed(self):
-        return self.must | self.may | self.in_tls | {"cleartext-mail", "tls-fallback"}
+        return self.must | self.may | self.in_tls | {"cleartext-mail", "cleartext-auth", "tls-fallback"}
 
 
 def codes(name, what, option, numbers, must, **rest):
@@ -102,6 +106,40 @@ FAULTS = [
 ]
 
 
+LOGIN = "auth=PLAIN LOGIN"
+LOGIN_FAULTS = [
+    Fault("login-none", "nothing: STARTTLS is offered and works", (LOGIN,), may=UNUSED),
+    Fault("login-strip", "STARTTLS is taken out of the EHLO reply", (LOGIN, "strip"), {"starttls-missing"}),
+    Fault("login-mask", "STARTTLS becomes `XXXXXXXA`", (LOGIN, "mask=XXXXXXXA"), {"starttls-masked"}),
+    Fault("login-ehlo-502", "EHLO is answered with 502", (LOGIN, "ehlo-code=502"), may={"ehlo-refused"}),
+    *[Fault(f"login-starttls-{n}", f"STARTTLS is answered with {n}", (LOGIN, f"starttls-code={n}"), {"starttls-refused"})
+      for n in (454, 502, 530)],
+    Fault("login-starttls-250", "STARTTLS is answered with 250", (LOGIN, "starttls-code=250"), {"starttls-bad-reply"},
+          may=NOT_STARTED, in_tls={"starttls-bad-reply"}),
+    Fault("login-starttls-close", "the connection ends at STARTTLS", (LOGIN, "starttls-close"), {"starttls-unanswered"}, may=UNUSED),
+    Fault("login-220-plaintext", "the 220, and the server goes on in clear", (LOGIN, "after-220=plaintext", WAITING),
+          FAILED | NOT_STARTED, may=UNUSED | {"reply-injection"}),
+    Fault("login-inject", "a reply injected in the segment of the 220", (LOGIN, "inject=250 AUTH PLAIN LOGIN\\r\\n"),
+          {"reply-injection"}, may=NOT_STARTED | FAILED | UNUSED, in_tls={"reply-injection"}),
+    Fault("login-hello-alert-40", "the ClientHello is answered with the alert handshake_failure", (LOGIN, "after-hello=alert-40", WAITING),
+          FAILED, may=UNUSED),
+    Fault("login-hello-reset", "a reset at the ClientHello", (LOGIN, "after-hello=reset"), FAILED, may=UNUSED),
+]
+for login_fault in LOGIN_FAULTS:
+    login_fault.port = 587
+
+IMPLICIT_FAULTS = [Fault(f"465-{fault.name}", fault.what, fault.behaviours, fault.must, may=fault.may, port=465) for fault in (
+    Fault("none", "nothing: TLS from the first byte works", ()),
+    Fault("greeting", "a greeting in clear, and no TLS", ("plaintext-on-tls", WAITING), {"plaintext-on-tls-port"}, may=FAILED),
+    Fault("silent", "no answer to the ClientHello", ("after-hello=silent", WAITING), FAILED),
+    Fault("close", "the connection ends at the ClientHello", ("after-hello=close",), FAILED),
+    Fault("reset", "a reset at the ClientHello", ("after-hello=reset",), FAILED),
+    Fault("garbage", "the ClientHello is answered with garbage", ("after-hello=garbage", WAITING), FAILED, may={"plaintext-on-tls-port"}),
+    Fault("plaintext", "the ClientHello is answered with `500`", ("after-hello=plaintext", WAITING), FAILED | {"plaintext-on-tls-port"}),
+    Fault("alert", "the ClientHello is answered with the alert handshake_failure", ("after-hello=alert-40", WAITING), FAILED),
+)]
+
+
 @dataclasses.dataclass
 class Sender:
     """send: takes a senders.Bench, returns a programs.Result. title: of its column; note: how it is configured."""
@@ -112,27 +150,27 @@ class Sender:
     slow: bool = False
 
 
-def program(function, tls, **options):
-    return lambda bench: function(bench.lab, bench.host, tls=tls, **options)
+def program(function, tls, port=25, **options):
+    return lambda bench: function(bench.lab, bench.host, port, tls=tls, **options)
 
 
-def nodemailer(tls):
+def nodemailer(tls, port=25, **options):
     def send(bench):
         bench.fixture("nodemailer")
-        return programs.nodemailer(bench.lab, bench.host, tls=tls, verify=None, trust=bench.trust)
+        return programs.nodemailer(bench.lab, bench.host, port, tls=tls, verify=None, trust=bench.trust, **options)
     return send
 
 
-def postfix(level):
-    return lambda bench: bench.fixture("postfix_sender").deliver(level)
+def postfix(level, port=25, **parameters):
+    return lambda bench: bench.fixture("postfix_sender").deliver(level, f"[server.example]:{port}", **parameters)
 
 
-def exim(*options):
-    return lambda bench: bench.fixture("exim_sender").deliver("no", options=("command_timeout = 10s", *options))
+def exim(*options, port=25):
+    return lambda bench: bench.fixture("exim_sender").deliver("no", port=port, options=("command_timeout = 10s", *options))
 
 
-def opensmtpd(tls):
-    return lambda bench: bench.fixture("opensmtpd_sender").deliver(tls)
+def opensmtpd(tls, url="smtp://server.example:25"):
+    return lambda bench: bench.fixture("opensmtpd_sender").deliver(tls, url)
 
 
 SENDERS = [
@@ -155,12 +193,57 @@ SENDERS = [
 ]
 
 
+LOGGED_IN = {"port": 587, "auth": "PLAIN"}
+SASL = {"smtp_sasl_auth_enable": "yes", "smtp_sasl_password_maps": f"static:{USER}:{PASSWORD}", "smtp_sasl_security_options": "noanonymous"}
+LOGIN_SENDERS = [
+    Sender("swaks-may", "swaks", "`--tls-optional`", program(programs.swaks, "may", **LOGGED_IN)),
+    Sender("swaks-must", "swaks", "`-tls`", program(programs.swaks, "must", **LOGGED_IN)),
+    Sender("smtplib-may", "smtplib", "`starttls()` where offered", program(programs.smtplib, "may", **LOGGED_IN)),
+    Sender("smtplib-must", "smtplib", "`starttls()` always", program(programs.smtplib, "must", **LOGGED_IN)),
+    Sender("postfix-may", "Postfix", "`may`, SASL", postfix("may", 587, **SASL), slow=True),
+    Sender("postfix-must", "Postfix", "`encrypt`, SASL", postfix("encrypt", 587, **SASL), slow=True),
+    Sender("msmtp-must", "msmtp", "`tls on`", program(programs.msmtp, "must", **LOGGED_IN)),
+    Sender("curl-may", "curl", "`--ssl`", program(programs.curl, "may", **LOGGED_IN)),
+    Sender("curl-must", "curl", "`--ssl-reqd`", program(programs.curl, "must", **LOGGED_IN)),
+    Sender("nodemailer-may", "nodemailer", "as it comes", nodemailer("may", **LOGGED_IN)),
+    Sender("nodemailer-must", "nodemailer", "`requireTLS`", nodemailer("must", **LOGGED_IN)),
+    Sender("s-nail-must", "s-nail", "`smtp-use-starttls`", program(programs.s_nail, "must", **LOGGED_IN)),
+]
+
+IMPLICIT_SENDERS = [
+    Sender("swaks", "swaks", "`--tlsc`", program(programs.swaks, "implicit", 465)),
+    Sender("smtplib", "smtplib", "`SMTP_SSL`", program(programs.smtplib, "implicit", 465)),
+    Sender("postfix", "Postfix", "`smtp_tls_wrappermode`", postfix("encrypt", 465, smtp_tls_wrappermode="yes"), slow=True),
+    Sender("exim", "Exim", "`protocol = smtps`", exim("protocol = smtps", port=465)),
+    Sender("opensmtpd", "OpenSMTPD", "`smtps://`", opensmtpd("no-verify", "smtps://server.example:465"), slow=True),
+    Sender("msmtp", "msmtp", "`tls_starttls off`", program(programs.msmtp, "implicit", 465)),
+    Sender("curl", "curl", "`smtps://`", program(programs.curl, "implicit", 465)),
+    Sender("nodemailer", "nodemailer", "`secure: true`", nodemailer("implicit", 465)),
+    Sender("s-nail", "s-nail", "`smtps://`", program(programs.s_nail, "implicit", 465)),
+]
+
+GROUPS = [(FAULTS, SENDERS), (LOGIN_FAULTS, LOGIN_SENDERS), (IMPLICIT_FAULTS, IMPLICIT_SENDERS)]
+CELLS = [(fault, sender) for faults, senders in GROUPS for fault in faults for sender in senders]
+
+
 def load():
     return json.loads(KNOWN.read_text()) if KNOWN.exists() else {}
 
 
+def words_of(text):
+    """All of it, and what is base64 in it decoded."""
+    yield text
+    for word in re.findall(r"[A-Za-z0-9+/]{8,}={0,2}", text):
+        try:
+            yield base64.b64decode(word).decode("latin-1")
+        except ValueError:
+            pass
+
+
 def received(server):
     """What came of the mail, by the server's own account: one of WORDS."""
+    if any(PASSWORD in word for word in words_of(server.received("plain").decode("latin-1"))):
+        return SECRET
     # MAIL, whose first bytes a handshake may have taken
     if ENVELOPE in server.received("plain").decode("latin-1").upper():
         first = [r["connection"] for r in server.records() if r["event"] == "opened"][0]
@@ -176,9 +259,10 @@ def check(fault, came_of_it, server, sessions):
     outcomes = [session["outcome"] for session in sessions]
     findings = set().union(*(session["findings"] for session in sessions))
     assert len(sessions) == server.connections(), told
-    in_clear = came_of_it in (CLEAR, CLEAR_ANEW)
+    in_clear = came_of_it in (CLEAR, CLEAR_ANEW, SECRET)
     assert ("cleartext" in outcomes) == in_clear, f"{came_of_it}: {told}"
-    assert ("cleartext-mail" in findings) == in_clear, f"{came_of_it}: {told}"
+    assert ("cleartext-auth" in findings) == (came_of_it == SECRET), f"{came_of_it}: {told}"
+    assert ("cleartext-mail" in findings) == (ENVELOPE in server.received("plain").decode("latin-1").upper()), f"{came_of_it}: {told}"
     assert findings <= fault.allowed(), f"not expected: {findings - fault.allowed()}: {told}"
     if came_of_it == TLS:
         assert set(outcomes) & {"encrypted", "unverified"}, told

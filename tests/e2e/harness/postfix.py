@@ -116,6 +116,8 @@ NO_TLS_POLICY = {
     "smtp_tls_fingerprint_cert_match": "",
     "smtp_tls_fingerprint_digest": "sha256",
     "smtp_tls_connection_reuse": "no",
+    "smtp_tls_wrappermode": "no",
+    "smtp_sasl_auth_enable": "no",
 }
 
 

@@ -113,9 +113,11 @@ def curl(lab, host, port=25, tls=None, auth=None, user=USER, password=PASSWORD, 
     return run(lab, argv + list(extra), stdin=MESSAGE, **where).with_word(r"SSL certificate verify|^curl: ")
 
 
-def s_nail(lab, host, port=25, tls="must", **where):
+def s_nail(lab, host, port=25, tls="must", auth=None, **where):
     """It knows no opportunistic TLS."""
-    settings = {"v15-compat": None, "mta": f"smtp://{bracket(host)}:{port}", "smtp-auth": "none", "hostname": "client.example",
+    scheme = "smtps" if tls == "implicit" else "smtp"
+    login = f"{USER}:{PASSWORD}@".replace("@", "%40", 1) if auth else ""
+    settings = {"v15-compat": None, "mta": f"{scheme}://{login}{bracket(host)}:{port}", "smtp-auth": (auth or "none").lower(), "hostname": "client.example",
                 "tls-verify": "ignore", "sendwait": None, "nosave": None, "socket-connect-timeout": "15"}
     settings |= {"smtp-use-starttls": None} if tls == "must" else {}
     argv = ["s-nail", "-n", *(f"-S{name}" + (f"={value}" if value is not None else "") for name, value in settings.items()),
@@ -141,8 +143,9 @@ def s_client(lab, host, port=25, tls="must", extra=(), verify=None, trust=None, 
 
 def scripted(interpreter, script, words):
     """A client of ours in another language: HOST PORT must|implicit none|chain+name TRUST FROM TO < MESSAGE."""
-    def send(lab, host, port=25, tls="must", verify=None, trust=None, **where):
+    def send(lab, host, port=25, tls="must", verify=None, trust=None, auth=None, **where):
         argv = [*interpreter, CLIENTS / script, host, port, tls, verify or "none", trust, SENDER, RECIPIENT]
+        argv += [USER, PASSWORD] if auth else []
         return run(lab, argv, stdin=MESSAGE, **where).with_word(words)
     return send
 
