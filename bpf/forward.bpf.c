@@ -64,7 +64,7 @@ static __always_inline int drop_blocked(struct __sk_buff *skb, const struct forw
 static __always_inline void block(struct forward *forward)
 {
 	struct flow *flow = &forward->flow;
-	flow->stopped = flow->work.facts & ~flow->client.facts;
+	flow->stopped = facts_known(flow->work.facts) & ~flow->client.facts; /* what was a guess there is past */
 	flow->client = flow->work;
 	flow->client.facts |= FACT(BLOCKED);
 	flow->blocked = 1;
@@ -88,7 +88,7 @@ static __always_inline int hold(struct flow *flow)
 /* The segment passes: what was read of it holds. */
 static __always_inline void commit(struct flow *flow, const struct cursor *at)
 {
-	__u64 new_facts = flow->work.facts & ~flow->client.facts;
+	__u64 new_facts = facts_known(flow->work.facts) & ~facts_known(flow->client.facts);
 	__u32 demands = flow->work.demands;
 	flow->client = flow->work;
 	flow->bytes_sent += at->sequence + at->length - flow->client_next;
@@ -123,12 +123,12 @@ static __always_inline void read_client(struct __sk_buff *skb, struct forward *f
 	struct flow *flow = &forward->flow;
 	flow->work = flow->client;
 	if (ahead > 0 || forward->head.client_lost)
-		client_is_lost(&flow->work);
+		client_has_gap(&flow->work);
 	forward->head.client_lost = 0;
 	count(COUNTER_SEGMENTS_PARSED);
 	client_segment(skb, flow, at->payload + (ahead < 0 ? (__u32)-ahead : 0), at->end);
 	if (at->first_fragment)
-		client_is_lost(&flow->work); /* the rest of the segment comes without its header */
+		client_has_gap(&flow->work); /* the rest of the segment comes without its header */
 	/* a receiver takes the urgent byte out of the stream, so commands are not what they look like */
 	if (at->urgent && !flow->work.server_in_tls)
 		client_give_up(&flow->work);
@@ -209,6 +209,11 @@ static __always_inline void server_payload(struct __sk_buff *skb, const struct c
 	struct flow *flow = &forward->flow;
 	__u32 after = at->sequence + at->length;
 	__s32 ahead = (__s32)(at->sequence - flow->server_next);
+	if (!flow->server_has_next && (flow->client.facts & FACT(MIDWAY))) {
+		flow->server_has_next = 1; /* it begins with what comes first */
+		flow->server_next = at->sequence;
+		ahead = 0;
+	}
 	if (flow->server_has_next && (at->cut ? ahead < 0 : ahead <= 0 && ahead + (__s32)at->length <= 0))
 		return; /* met before */
 	if (!forward->head.closed)
@@ -220,7 +225,7 @@ static __always_inline void server_payload(struct __sk_buff *skb, const struct c
 	}
 	if (!flow->server_has_next || ahead > 0 || forward->head.server_lost) {
 		if (!flow->settled)
-			server_is_lost(flow);
+			server_has_gap(flow);
 	}
 	flow->bytes_received += flow->server_has_next ? after - flow->server_next : at->length;
 	flow->server_has_next = 1;
@@ -228,7 +233,7 @@ static __always_inline void server_payload(struct __sk_buff *skb, const struct c
 	if (!flow->settled && !flow->server.opaque) {
 		server_segment(skb, flow, at->payload + (__u32)-ahead, at->end);
 		if (at->first_fragment)
-			server_is_lost(flow);
+			server_has_gap(flow);
 	}
 	leave(key);
 }

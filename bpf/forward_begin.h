@@ -173,14 +173,6 @@ full:
 	return 0;
 }
 
-/* The beginning was not seen: what is said now cannot be understood. */
-static __always_inline void join_midway(struct flow *flow)
-{
-	flow->client.facts |= FACT(MIDWAY);
-	flow->client.state = CLIENT_OPAQUE;
-	flow->server.opaque = 1;
-}
-
 /*
  * A client's SYN. It makes no flow yet: the server's answer does, so that nobody drives flows out by sending SYNs.
  * Returns false if the connection is another vantage's.
@@ -253,7 +245,7 @@ static __always_inline struct forward *begin_flow(struct __sk_buff *skb, struct 
 		flow->server_has_next = 1;
 		flow->server_next = at->sequence;
 	} else if (!whole) {
-		join_midway(flow);
+		dialogue_join(&flow->client, &flow->server, flow->implicit_tls);
 	}
 	return forward;
 }

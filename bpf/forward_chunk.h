@@ -116,7 +116,7 @@ static __always_inline void tell_handshake(struct __sk_buff *skb, __u32 offset, 
 	}
 }
 
-static __always_inline void client_is_lost(struct client_parser *client)
+static __always_inline void client_has_gap(struct client_parser *client)
 {
 	client->facts |= FACT(CLIENT_GAP);
 	client->state = CLIENT_OPAQUE;
@@ -139,10 +139,10 @@ static __always_inline void client_segment(struct __sk_buff *skb, struct flow *f
 	if (taken > 0)
 		client_overworked(&flow->work);
 	else
-		client_is_lost(&flow->work);
+		client_has_gap(&flow->work);
 }
 
-static __always_inline void server_is_lost(struct flow *flow)
+static __always_inline void server_has_gap(struct flow *flow)
 {
 	if (!(flow->server.facts & FACT(SERVER_GAP)))
 		count(COUNTER_GAPS);
@@ -169,7 +169,7 @@ static __always_inline void server_segment(struct __sk_buff *skb, struct flow *f
 	if (offset < end && taken > 0)
 		server_give_up(&flow->server);
 	else if (offset < end)
-		server_is_lost(flow);
+		server_has_gap(flow);
 	if (flow->server.facts & FACT(SERVER_CAP))
 		count(COUNTER_CAPS); /* once: the parser is opaque now */
 	if (was_clear)

@@ -74,6 +74,10 @@ struct flow {
 	__u8 ingress_raced;                /* another came meanwhile, on another CPU */
 	__u16 tls_version;       /* chosen in the ServerHello; 0: not read. Written by the ingress direction */
 	__u16 pieces_lost; /* handshake events that found the ring full */
+	__u8 adopted;            /* the flow was there before the hooks: adopt.h */
+	__u8 client_fin;         /* of an adopted flow: seen. Written by the egress direction; the next one by ingress */
+	__u8 server_fin;
+	__u8 more_reserved;
 	__u32 handshake_sent[2]; /* bytes of the TLS handshake that the agent was sent; by direction, 1 is the server's */
 	__u32 client_taken; /* bytes of the chunk that are read */
 	__u32 server_taken;
@@ -172,20 +176,22 @@ static __always_inline bool flow_port_is_used(const struct __sk_buff *skb)
 	return seen && seen->used[MASKED_INDEX(bpf_ntohl(skb->remote_port), 0xffff)];
 }
 
-/*
- * The SYN of a socket of this host leaves: a TC program that meets it, or what comes behind it, on an interface of the
- * host's (from a container's network namespace, through NAT) is to leave it alone.
- */
-static __always_inline void flow_pass_over(const struct flow *flow, __u32 isn)
+/* The flow is of a socket of this host: a TC program that meets it on an interface is to leave it alone. */
+static __always_inline void flow_pass_over(const struct flow *flow)
 {
 	struct forward_note note = { .connection = { .client_port = flow->client_port, .server_port = flow->server_port } };
 	__u8 yes = 1;
 	__builtin_memcpy(note.connection.client_address, flow->client_address, 16);
 	__builtin_memcpy(note.connection.server_address, flow->server_address, 16);
 	bpf_map_update_elem(&passed_over, &note, &yes, BPF_ANY);
-	__builtin_memset(note.connection.client_address, 0, 16);
-	note.connection.client_port = 0;
-	note.isn = isn;
+}
+
+/* The same of its SYN, which may come by at the host's interfaces with another address: from a container, through NAT. */
+static __always_inline void flow_pass_over_syn(const struct flow *flow, __u32 isn)
+{
+	struct forward_note note = { .connection = { .server_port = flow->server_port }, .isn = isn };
+	__u8 yes = 1;
+	__builtin_memcpy(note.connection.server_address, flow->server_address, 16);
 	bpf_map_update_elem(&passed_over, &note, &yes, BPF_ANY);
 }
 #endif
