@@ -16,8 +16,12 @@
 #define CLIENT_STEPS 4
 #define SERVER_STEPS 8
 
-/* Chunks of a segment: 4 KiB of one-letter commands, or all of the parse cap in lines of usual length. */
-#define CHUNKS_MAX 4096
+/*
+ * Chunks of a segment: 4 KiB of one-letter commands, or all of the parse cap in lines of usual length. Taken in rounds,
+ * which are a function of their own: the verifier walks 64 and 64 of them, and not 4096.
+ */
+#define CHUNKS_OF_ROUND 64
+#define ROUNDS_MAX 64
 
 static __always_inline struct flow *flow_at_hand(const struct scratch *packet)
 {
@@ -59,6 +63,18 @@ __noinline int client_chunk(struct __sk_buff *skb, __u32 offset)
 	return (int)taken;
 }
 
+/* A round of them. Returns the offset that it has come to; the one it was given if nothing can be taken there. */
+__noinline int client_round(struct __sk_buff *skb, __u32 offset)
+{
+	for (int i = 0; i < CHUNKS_OF_ROUND; i++) {
+		int taken = client_chunk(skb, offset);
+		if (taken <= 0)
+			break;
+		offset += (__u32)taken;
+	}
+	return (int)offset;
+}
+
 /* The same for the server's bytes, which are never taken back. */
 __noinline int server_chunk(struct __sk_buff *skb, __u32 offset)
 {
@@ -93,6 +109,17 @@ __noinline int server_chunk(struct __sk_buff *skb, __u32 offset)
 	return (int)taken;
 }
 
+__noinline int server_round(struct __sk_buff *skb, __u32 offset)
+{
+	for (int i = 0; i < CHUNKS_OF_ROUND; i++) {
+		int taken = server_chunk(skb, offset);
+		if (taken <= 0)
+			break;
+		offset += (__u32)taken;
+	}
+	return (int)offset;
+}
+
 __noinline int handshake_chunk(struct __sk_buff *skb, __u32 offset, __u32 from_server)
 {
 	struct scratch *packet = scratch_of_cpu();
@@ -125,18 +152,18 @@ static __always_inline void client_has_gap(struct client_parser *client)
 /* Takes flow->work through the segment from offset on. */
 static __always_inline void client_segment(struct __sk_buff *skb, struct flow *flow, __u32 offset, __u32 end)
 {
-	int taken = 1;
+	__u32 before = offset;
 	client_segment_start(&flow->work, &flow->server);
-	for (int i = 0; i < CHUNKS_MAX; i++) {
-		taken = client_chunk(skb, offset);
-		if (taken <= 0)
+	for (int i = 0; i < ROUNDS_MAX && offset < end; i++) {
+		before = offset;
+		offset = (__u32)client_round(skb, before);
+		if (offset == before)
 			break;
-		offset += (__u32)taken;
 	}
 	__builtin_memset(flow->client_chunk, 0, sizeof(flow->client_chunk));
 	if (offset >= end)
 		return;
-	if (taken > 0)
+	if (offset != before)
 		client_overworked(&flow->work);
 	else
 		client_has_gap(&flow->work);
@@ -153,20 +180,19 @@ static __always_inline void server_has_gap(struct flow *flow)
 /* Takes the server's parser through the bytes from start to end. */
 static __always_inline void server_segment(struct __sk_buff *skb, struct flow *flow, __u32 start, __u32 end)
 {
-	__u32 offset = start;
+	__u32 offset = start, before = start;
 	bool was_in_tls = flow->server.in_tls;
 	bool was_clear = !(flow->server.facts & FACT(SERVER_DATA)) && !flow->server.tls.legacy;
 	/* at the start of a record, or what looks like a ServerHello is the middle of something else */
 	bool hello_is_new = !(flow->server.facts & FACT(SERVER_HELLO)) &&
 			    (!was_in_tls || (flow->server.tls.position == 0 && flow->server.skip == 0));
-	int taken = 1;
-	for (int i = 0; i < CHUNKS_MAX; i++) {
-		taken = server_chunk(skb, offset);
-		if (taken <= 0)
+	for (int i = 0; i < ROUNDS_MAX && offset < end; i++) {
+		before = offset;
+		offset = (__u32)server_round(skb, before);
+		if (offset == before)
 			break;
-		offset += (__u32)taken;
 	}
-	if (offset < end && taken > 0)
+	if (offset < end && offset != before)
 		server_give_up(&flow->server);
 	else if (offset < end)
 		server_has_gap(flow);

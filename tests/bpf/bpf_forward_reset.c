@@ -130,11 +130,14 @@ static void vectors_blocked(void **state)
 	for (size_t i = 0; i < vector_count; i++) {
 		const struct vector *vector = &vectors[i];
 		struct dialogue_run run = { 0 };
+		if (vector->midway && vector->steps[0].side == VECTOR_SERVER)
+			continue; /* here the client's first segment makes the flow */
 		if (!vector->stops || vector_segment(&vector->steps[vector->stops - 1], bytes) > 2000)
 			continue;
 		flab_forget_events();
-		struct flab_connection connection =
-			flab_connect(i & 1 ? FORM_IPV6 : FORM_IPV4, vector->implicit_tls ? FLAB_IMPLICIT_PORT : FLAB_STARTTLS_PORT);
+		uint16_t port = vector->implicit_tls ? FLAB_IMPLICIT_PORT : FLAB_STARTTLS_PORT;
+		enum frame_form form = i & 1 ? FORM_IPV6 : FORM_IPV4;
+		struct flab_connection connection = vector->midway ? flab_join(form, port) : flab_connect(form, port);
 		bool passed = true;
 		for (unsigned step = 0; step + 1 < vector->stops; step++) {
 			size_t length = vector_segment(&vector->steps[step], bytes);

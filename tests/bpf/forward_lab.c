@@ -215,6 +215,13 @@ struct flab_connection flab_connect(enum frame_form form, uint16_t server_port)
 	return connection;
 }
 
+struct flab_connection flab_join(enum frame_form form, uint16_t server_port)
+{
+	static uint16_t client_port = 5000;
+	return (struct flab_connection){ .form = form, .client_port = client_port++, .server_port = server_port,
+					 .client_next = 1000, .server_next = 2000 };
+}
+
 struct segment flab_segment(const struct flab_connection *connection, bool from_server, const void *bytes, size_t length, uint8_t flags)
 {
 	return (struct segment){ .form = connection->form,

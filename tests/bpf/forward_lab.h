@@ -55,6 +55,8 @@ struct flab_connection {
 
 /* A new one, with SYN and its answer run. */
 struct flab_connection flab_connect(enum frame_form form, uint16_t server_port);
+/* A new one that was there first: nothing is run. */
+struct flab_connection flab_join(enum frame_form form, uint16_t server_port);
 /* The next segment of one side; its bytes count as arrived if it passes unchanged. */
 enum flab_action flab_send(struct flab_connection *connection, bool from_server, const void *bytes, size_t length);
 /* The segment that flab_send() would run. */
