@@ -139,11 +139,19 @@ def test_tls_passes_and_is_encrypted_at_most(routed, serve, watch, version):
 
 def test_a_session_that_was_there_first_is_unknown(routed, serve, watch):
     serve("strip", "auth=PLAIN")
+    client = Stepwise(routed, ADDRESSES["server"][0], 25, EHLO, [["send", "QUIT\r\n"], ["end"]])
+    agent = watch()
+    assert client.finish()["error"] is None
+    expect(agent.session(), "unknown", [], ["midway"], unknown_reason="midway", forwarded=True, bytes__sent=None)
+
+
+def test_the_dialogue_of_one_is_found_again(routed, serve, watch):
+    """The server's 235 shows that what came before was a login."""
+    serve("strip", "auth=PLAIN")
     client = Stepwise(routed, ADDRESSES["server"][0], 25, EHLO, LOGIN)
     agent = watch()
     assert client.finish()["error"] is None
-    expect(agent.session(), "unknown", [], ["midway"], unknown_reason="midway", forwarded=True)
-    assert agent.alerts() == [] or all(a["event"]["kind"] != "alert" for a in agent.alerts())
+    expect(agent.session(), "cleartext", ["cleartext-auth"], ["midway", "resynced"], forwarded=True, auth__account=USER)
 
 
 def test_other_ports_are_none_of_ours(routed, serve, watch):
