@@ -90,9 +90,9 @@ static void status_witness_line(const json_t *answer)
 	else if (!member_true(witness, "active"))
 		snprintf(text, sizeof(text), "none: %s", member_text(witness, "error"));
 	else
-		snprintf(text, sizeof(text), "%zu libraries; TLS sessions with a witness %lld, without %lld",
+		snprintf(text, sizeof(text), "%zu libraries; TLS sessions with a witness %lld, without %lld%s",
 			 json_array_size(json_object_get(witness, "libraries")), member_number(sessions, "with"),
-			 member_number(sessions, "without"));
+			 member_number(sessions, "without"), member_true(witness, "outlives_agent") ? "; outlives the agent" : "");
 	line("witness", member_true(witness, "enabled") && !member_true(witness, "active") ? COLOUR_BAD : COLOUR_NONE, text);
 }
 

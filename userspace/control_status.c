@@ -184,7 +184,8 @@ static json_t *witness_json(const struct agent *agent, json_t *reasons)
 		complain(reasons, "no witness: %.*s", (int)sizeof(state->error), state->error);
 	else if (state && state->error[0])
 		complain(reasons, "witness: %.*s", (int)sizeof(state->error), state->error);
-	return json_pack("{s:b,s:b,s:o,s:o,s:{s:I,s:I}}", "enabled", state != NULL, "active", state && state->active, "error",
+	return json_pack("{s:b,s:b,s:b,s:o,s:o,s:{s:I,s:I}}", "enabled", state != NULL, "active", state && state->active,
+			 "outlives_agent", state && state->outlives_agent, "error",
 			 text_json(state ? state->error : NULL, sizeof(state->error)), "libraries",
 			 libraries_json(agent->monitor), "sessions", "with", (json_int_t)agent->counts.witnessed, "without",
 			 (json_int_t)agent->counts.not_witnessed);

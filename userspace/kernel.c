@@ -244,7 +244,7 @@ void kernel_close(struct kernel *kernel, bool leave)
 		if (kernel->links[i] >= 0)
 			close(kernel->links[i]);
 	}
-	kernel_witness_close(kernel);
+	kernel_witness_close(kernel, leave);
 	kernel_forward_close(kernel, leave);
 	smtpward_bpf__destroy(kernel->bpf);
 	sock_diag_free(kernel->diag);

@@ -87,6 +87,7 @@ struct kernel_library {
 
 struct kernel_witness_state {
 	bool active;
+	bool outlives_agent; /* its probes are pinned: what it hears, the kernel goes by even when no agent runs */
 	char error[160]; /* why not; "" */
 	uint64_t failed; /* files that could not be probed */
 };

@@ -17,6 +17,10 @@
 #include "smtpward.skel.h"
 #pragma GCC diagnostic pop
 
+#include "pins.h"
+
+#define PIN_ROUND_IS_PINNED(round) ((round) & 1)
+
 struct cgroup;
 struct kernel_witness;
 struct kernel_forward;
@@ -36,6 +40,7 @@ struct kernel {
 	char pin_path[128];
 	int pin_lock; /* tells that an agent is at work here; -1: nothing is pinned */
 	bool pinned;  /* the pins below pin_path are ours */
+	_Atomic unsigned pin_round; /* goes up each time that it is pinned or unpinned */
 	bool maps_adopted; /* from a killed agent */
 	bool had_pins;     /* an earlier agent has left some, of any version */
 	enum exit_action on_exit;
@@ -57,7 +62,8 @@ void kernel_adopt_tidy(struct kernel *kernel);
 
 /* kernel_witness.c. Without uprobes all else goes on: why there is no witness is told by kernel_witness_state(). */
 void kernel_witness_open(struct kernel *kernel, const struct config *config);
-void kernel_witness_close(struct kernel *kernel);
+/* leave: those that are pinned go on without the agent. */
+void kernel_witness_close(struct kernel *kernel, bool leave);
 
 /* kernel_forward.c. Open loads the TC programs and puts them on the interfaces; an interface that cannot be had is told by
  * kernel_forward_hook(). Pin: so that they go on without an agent; below pin_path, which is emptied elsewhere. They

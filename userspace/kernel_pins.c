@@ -155,7 +155,9 @@ int kernel_pin(struct kernel *kernel)
 	int error = pin_all(kernel);
 	if (!error && kernel->pin_lock < 0)
 		kernel->pin_lock = pins_lock(kernel->pin_path);
-	kernel->pinned = !error;
+	if (!error && !kernel->pinned)
+		kernel->pin_round++;
+	kernel->pinned = kernel->pinned || !error;
 	return error;
 }
 
@@ -203,5 +205,7 @@ void kernel_unpin(struct kernel *kernel)
 	kernel_pins_others(kernel, remove_folder, kernel);
 	pins_remove(kernel->pin_path, NULL, NULL);
 	kernel_blocked_unpin();
+	if (kernel->pinned)
+		kernel->pin_round++;
 	kernel->pinned = false;
 }

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "kernel_object.h"
+#include "kernel_witness_pins.h"
 #include "library_reader.h"
 #include "seccomp_trial.h"
 #include "witness.h"
@@ -52,6 +52,9 @@ struct kernel_witness {
 	struct file_identity strangers[STRANGERS_MAX];
 	unsigned strangers_next;
 	bool has_cookies;
+	const struct kernel *kernel;
+	char pins[PIN_PATH_SIZE]; /* the folder of them */
+	unsigned pin_round;       /* the kernel's, when the pins were last looked after */
 	int library_reader; /* -1: it has ended */
 };
 
@@ -92,8 +95,11 @@ static void *destroy_link(void *link)
  * Closing a uprobe's link takes the kernel some tenths of a second, in which the agent may not stand still; in a thread for
  * each they take no longer together. The threads that are to be waited for are added to threads, if it is not NULL.
  */
-static void detach(struct watched_file *file, pthread_t *threads, unsigned *count)
+static void detach(struct kernel_witness *witness, unsigned slot, pthread_t *threads, unsigned *count)
 {
+	struct watched_file *file = &witness->files[slot];
+	if (witness->state.outlives_agent)
+		witness_unpin(witness->pins, slot, file->link_count);
 	for (unsigned i = 0; i < file->link_count; i++) {
 		pthread_t thread;
 		if (pthread_create(&thread, NULL, destroy_link, file->links[i]))
@@ -119,6 +125,18 @@ static int attach_one(struct kernel_witness *witness, struct watched_file *file,
 		return -errno;
 	file->links[file->link_count++] = link;
 	return 0;
+}
+
+/* So that they outlive the agent. Whether the kernel can do that is seen from the first. */
+static void pin_file(struct kernel_witness *witness, unsigned slot)
+{
+	const struct watched_file *file = &witness->files[slot];
+	for (unsigned i = 0; i < file->link_count && witness->state.outlives_agent; i++) {
+		if (witness_pin(witness->pins, slot, i, bpf_link__fd(file->links[i]))) {
+			witness->state.outlives_agent = false;
+			pins_remove(witness->pins, NULL, NULL);
+		}
+	}
 }
 
 /* Entries of the library map before Linux 5.15, where a probe cannot tell which file it is in: see witness.bpf.c. */
@@ -307,7 +325,7 @@ static void consider(struct kernel_witness *witness, int fd, const char *name, b
 	int error = slot >= 0 ? attach(witness, (unsigned)slot, fd, &library) : -ENOENT;
 	if (error) {
 		if (slot >= 0)
-			detach(&witness->files[slot], NULL, NULL);
+			detach(witness, (unsigned)slot, NULL, NULL);
 		witness->state.failed += error != -ENOENT;
 		witness->strangers[witness->strangers_next++ % STRANGERS_MAX] = identity;
 		return;
@@ -318,6 +336,7 @@ static void consider(struct kernel_witness *witness, int fd, const char *name, b
 	file->mapped = true;
 	tell(file, &library, name);
 	pair(witness, (unsigned)slot);
+	pin_file(witness, (unsigned)slot);
 }
 
 static bool is_tls_library(const char *path)
@@ -441,6 +460,18 @@ static const struct kernel_witness_state *fail(struct kernel_witness *witness, c
 	return &witness->state;
 }
 
+/* The mode, and with it what is pinned, is changed by another thread: here it is looked after. */
+static void look_after_pins(struct kernel_witness *witness)
+{
+	unsigned round = witness->kernel->pin_round;
+	if (round == witness->pin_round)
+		return;
+	witness->pin_round = round;
+	witness->state.outlives_agent = PIN_ROUND_IS_PINNED(round);
+	for (unsigned i = 0; i < WITNESS_LIBRARIES_MAX; i++)
+		pin_file(witness, i);
+}
+
 static const struct kernel_witness_state *start(struct kernel *kernel, struct kernel_witness *witness)
 {
 	int error = load(kernel, witness);
@@ -451,6 +482,7 @@ static const struct kernel_witness_state *start(struct kernel *kernel, struct ke
 	witness->state.active = true;
 	consider_linker_cache(witness);
 	consider_processes(witness);
+	look_after_pins(witness);
 	kernel->settings.witness = 1;
 	error = kernel_write_settings(kernel);
 	return error ? fail(witness, "the settings cannot be written", -error) : &witness->state;
@@ -458,24 +490,39 @@ static const struct kernel_witness_state *start(struct kernel *kernel, struct ke
 
 void kernel_witness_open(struct kernel *kernel, const struct config *config)
 {
-	if (!config->identity.witness)
-		return;
-	kernel->witness = calloc(1, sizeof(*kernel->witness));
-	if (!kernel->witness)
-		return;
-	kernel->witness->library_reader = kernel->library_reader;
-	start(kernel, kernel->witness);
+	kernel->witness = config->identity.witness ? calloc(1, sizeof(*kernel->witness)) : NULL;
+	if (kernel->witness) {
+		kernel->witness->kernel = kernel;
+		kernel->witness->library_reader = kernel->library_reader;
+		witness_pins_place(kernel, kernel->witness->pins);
+		start(kernel, kernel->witness);
+	}
+	witness_pins_drop_others(kernel, kernel->witness ? kernel->witness->pins : "");
 }
 
-void kernel_witness_close(struct kernel *kernel)
+/* The links' descriptors go with the process; libbpf would switch the probes off. */
+static void leave_pinned(struct kernel_witness *witness)
+{
+	for (unsigned i = 0; i < WITNESS_LIBRARIES_MAX; i++) {
+		for (unsigned j = 0; j < witness->files[i].link_count; j++) {
+			bpf_link__disconnect(witness->files[i].links[j]);
+			bpf_link__destroy(witness->files[i].links[j]);
+		}
+		witness->files[i].link_count = 0;
+	}
+}
+
+void kernel_witness_close(struct kernel *kernel, bool leave)
 {
 	struct kernel_witness *witness = kernel->witness;
 	if (!witness)
 		return;
+	if (leave && witness->state.outlives_agent)
+		leave_pinned(witness);
 	pthread_t threads[WITNESS_LIBRARIES_MAX * PROBES_MAX];
 	unsigned count = 0;
 	for (unsigned i = 0; i < WITNESS_LIBRARIES_MAX; i++)
-		detach(&witness->files[i], threads, &count);
+		detach(witness, i, threads, &count);
 	for (unsigned i = 0; i < count; i++)
 		pthread_join(threads[i], NULL);
 	witness_bpf__destroy(witness->bpf);
@@ -491,6 +538,7 @@ void kernel_witness_sender(struct kernel *kernel, uint32_t pid)
 	if (!kernel->witness || !kernel->witness->state.active)
 		return;
 	snprintf(text, sizeof(text), "%u", pid);
+	look_after_pins(kernel->witness);
 	consider_process(kernel->witness, text);
 }
 
@@ -500,6 +548,7 @@ void kernel_witness_tidy(struct kernel *kernel)
 	bool needed = false;
 	if (!witness || !witness->state.active)
 		return;
+	look_after_pins(witness);
 	for (unsigned i = 0; i < WITNESS_LIBRARIES_MAX; i++) {
 		witness->files[i].mapped = false;
 		needed |= witness->files[i].link_count && !witness->files[i].lasting;
@@ -508,7 +557,7 @@ void kernel_witness_tidy(struct kernel *kernel)
 		return;
 	for (unsigned i = 0; i < WITNESS_LIBRARIES_MAX; i++) {
 		if (witness->files[i].link_count && !witness->files[i].lasting && !witness->files[i].mapped)
-			detach(&witness->files[i], NULL, NULL);
+			detach(witness, i, NULL, NULL);
 	}
 }
 

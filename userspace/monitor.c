@@ -297,7 +297,8 @@ const struct kernel_witness_state *monitor_witness_state(struct monitor *monitor
 	struct monitor_witness_state_reply reply;
 	if (call(monitor, MONITOR_WITNESS_STATE, NULL, &reply, NULL) || !reply.enabled)
 		return NULL;
-	monitor->witness = (struct kernel_witness_state){ .active = reply.active, .failed = reply.failed };
+	monitor->witness = (struct kernel_witness_state){ .active = reply.active, .outlives_agent = reply.outlives_agent,
+							    .failed = reply.failed };
 	take_text(monitor->witness.error, sizeof(monitor->witness.error), reply.error, sizeof(reply.error));
 	return &monitor->witness;
 }

@@ -167,6 +167,7 @@ int monitor_do_witness_state(struct monitor_server *server, const struct monitor
 	pthread_mutex_lock(&server->snapshot_lock);
 	reply->enabled = server->snapshot.enabled;
 	reply->active = server->snapshot.state.active;
+	reply->outlives_agent = server->snapshot.state.outlives_agent;
 	reply->failed = server->snapshot.state.failed;
 	copy_text(reply->error, sizeof(reply->error), server->snapshot.state.error);
 	pthread_mutex_unlock(&server->snapshot_lock);

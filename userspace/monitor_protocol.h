@@ -190,7 +190,7 @@ struct monitor_interface_reply {
 };
 
 struct monitor_witness_state_reply {
-	__u64 enabled, active, failed;
+	__u64 enabled, active, outlives_agent, failed;
 	char error[160];
 };
 
