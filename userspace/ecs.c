@@ -314,7 +314,7 @@ static void set_sender(json_t *event, const struct session *session)
 /* The session's own words, the same as `smtpward -j sessions` prints. */
 static void set_session(json_t *event, const struct alert *alert)
 {
-	static const char *const taken[] = { "outcome", "unknown_reason", "facts", "findings", "cause", "starttls", "auth",
+	static const char *const taken[] = { "outcome", "unknown_reason", "forwarded", "interface", "facts", "findings", "cause", "starttls", "auth",
 					     "linked_session", "blocked", "would_block", "policy", "events_missed",
 					     "identity" };
 	json_t *session = session_json(alert->session);
