@@ -407,7 +407,7 @@ def run_scene():
 
 def main():
     print("instructions are the verifier's, walked per program", flush=True)
-    if check_verifier("/smtpward.bpf.o") and check_verifier("/witness.bpf.o"):
+    if all([check_verifier(f"/{name}.bpf.o") for name in ("smtpward", "witness", "forward")]):
         try:
             make_sender()
             run_scene()
