@@ -91,7 +91,7 @@ static __always_inline bool may_wait(const struct flow *flow)
  */
 static __always_inline enum verdict segment_verdict(struct flow *flow)
 {
-	const __u64 doubts = FACT(CLIENT_GAP) | FACT(SERVER_GAP) | FACT(MIDWAY);
+	const __u64 gaps = FACT(CLIENT_GAP) | FACT(SERVER_GAP);
 	struct policy_rule rule = {};
 	__u64 facts = flow->work.facts | flow->server.facts;
 	__u32 demands = flow->work.demands;
@@ -99,7 +99,7 @@ static __always_inline enum verdict segment_verdict(struct flow *flow)
 		demands &= ~DEMAND_TLS_DATA;
 	else if (flow->held_since && !flow->held_ns) /* presented again: it is what it was, whatever the server has said since */
 		demands |= DEMAND_TLS_DATA;
-	if (!demands && !(facts & doubts))
+	if (!demands && !(facts & gaps) && !facts_are_lost(facts))
 		return VERDICT_PASS;
 	rule_for(flow, &rule);
 	struct peer peer = peer_of(flow, &rule);

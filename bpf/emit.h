@@ -74,7 +74,7 @@ static __noinline int emit(struct flow *flow, __u8 reason)
 	event->flow_id = flow->flow_id;
 	event->time_ns = bpf_ktime_get_ns();
 	event->opened_ns = flow->opened_ns;
-	event->facts = client->facts | server->facts;
+	event->facts = facts_known(client->facts | server->facts);
 	event->stopped = flow->stopped;
 	event->socket_cookie = flow->socket_cookie;
 	event->netns_cookie = flow->netns_cookie;
@@ -104,13 +104,16 @@ static __noinline int emit(struct flow *flow, __u8 reason)
 	event->min_tls = flow->min_tls;
 	event->held_ns = flow->held_ns;
 	event->sender_is_new = flow->sender_is_new;
-	event->pieces_lost = pieces_lost(flow);
+	__u32 lost_pieces = pieces_lost(flow);
+	event->pieces_lost = lost_pieces > 0xffff ? 0xffff : (__u16)lost_pieces;
+	event->adopted = flow->adopted;
 	__builtin_memcpy(event->client_address, flow->client_address, 16);
 	__builtin_memcpy(event->server_address, flow->server_address, 16);
 	__builtin_memcpy(event->comm, flow->comm, sizeof(event->comm));
-	if (client->state != CLIENT_MECHANISM) /* half a name says nothing */
+	bool lost = facts_are_lost(client->facts); /* then these are guesses */
+	if (client->state != CLIENT_MECHANISM && !lost) /* half a name says nothing */
 		__builtin_memcpy(event->mechanism, client->mechanism, MECHANISM_SIZE);
-	if (client->account_known)
+	if (client->account_known && !lost)
 		__builtin_memcpy(event->account, client->account, ACCOUNT_SIZE);
 	__builtin_memcpy(event->server_name, server->name, SERVER_NAME_SIZE);
 	/* A parser's last byte of each text is never written, but this object does not trust itself with it. */

@@ -70,6 +70,10 @@ struct flow {
 	__u8 ingress_raced;                /* another came meanwhile, on another CPU */
 	__u16 tls_version;       /* chosen in the ServerHello; 0: not read. Written by the ingress direction */
 	__u16 pieces_lost; /* handshake events that found the ring full */
+	__u8 adopted;            /* the flow was there before the hooks: adopt.h */
+	__u8 client_fin;         /* of an adopted flow: seen. Written by the egress direction; the next one by ingress */
+	__u8 server_fin;
+	__u8 more_reserved;
 	__u32 handshake_sent[2]; /* bytes of the TLS handshake that the agent was sent; by direction, 1 is the server's */
 	__u32 client_taken; /* bytes of the chunk that are read */
 	__u32 server_taken;

@@ -20,6 +20,8 @@ struct segment {
 	__u32 payload;  /* its offset in the packet */
 	__u32 length;   /* of the payload; may be 0 */
 	bool syn;
+	bool fin;
+	bool rst;
 	bool urgent; /* URG is set: the urgent byte may be in it */
 };
 
@@ -65,6 +67,8 @@ static __always_inline bool segment_read(struct __sk_buff *skb, struct segment *
 	if (offset == 0 || bpf_skb_load_bytes(skb, offset, &tcp, sizeof(tcp)))
 		return false;
 	segment->syn = tcp.syn;
+	segment->fin = tcp.fin;
+	segment->rst = tcp.rst;
 	segment->urgent = tcp.urg;
 	segment->sequence = bpf_ntohl(tcp.seq) + tcp.syn; /* the SYN counts one; TCP Fast Open data stands behind it */
 	segment->payload = offset + tcp.doff * 4U;

@@ -12,6 +12,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "adopt.h"
 #include "blocked_map.h"
 #include "decide.h"
 #include "dialogue_client.h"
@@ -110,7 +111,7 @@ static __always_inline bool flow_is_settled(const struct flow *flow)
 
 static __always_inline int block(struct flow *flow)
 {
-	flow->stopped = flow->work.facts & ~flow->client.facts;
+	flow->stopped = facts_known(flow->work.facts) & ~flow->client.facts; /* what was a guess there has left the host */
 	flow->client = flow->work; /* nothing is parsed on this flow any more; this is for the record */
 	flow->client.facts |= FACT(BLOCKED);
 	flow->blocked = 1;
@@ -136,7 +137,7 @@ static __always_inline int hold(struct flow *flow)
 /* The segment leaves: what was read of it holds. */
 static __always_inline void commit(struct flow *flow, const struct segment *segment)
 {
-	__u64 new_facts = flow->work.facts & ~flow->client.facts;
+	__u64 new_facts = facts_known(flow->work.facts) & ~facts_known(flow->client.facts);
 	__u32 demands = flow->work.demands;
 	flow->client = flow->work;
 	flow->client_next = segment->sequence + segment->length;
@@ -188,7 +189,7 @@ static __noinline int egress(struct __sk_buff *skb, struct flow *flow)
 	}
 	if (segment.length == 0)
 		return PASS;
-	if ((flow->client.facts & FACT(MIDWAY)) && blocked_is_known(flow->socket_cookie))
+	if (flow->adopted && blocked_is_known(flow->socket_cookie))
 		flow->blocked = 1; /* by an object of another version, which may be gone by now */
 	if (flow->blocked) {
 		count(COUNTER_SEGMENTS_DROPPED);
@@ -250,10 +251,16 @@ int smtpward_egress(struct __sk_buff *skb)
 		return PASS;
 	struct flow *flow = bpf_sk_storage_get(&flows, sk, 0, 0);
 	if (!flow)
+		flow = adopt(skb);
+	if (!flow)
 		return egress_without_storage(skb);
-	if (flow->settled || !flow->watched)
+	if (!flow->watched)
 		return PASS;
-	return egress(skb, flow);
+	if (!flow->settled && egress(skb, flow) == DROP)
+		return DROP;
+	if (flow->adopted)
+		adopted_end(skb, flow, 0);
+	return PASS;
 }
 
 /* ---- ingress ---------------------------------------------------------------------------------------------- */
@@ -345,6 +352,10 @@ static __always_inline bool first_copy_was_dropped(struct __sk_buff *skb, const 
 /* Takes the server's parser through a segment. Returns false if bytes are missing. */
 static __always_inline bool server_segment(struct __sk_buff *skb, struct flow *flow, const struct segment *segment)
 {
+	if (!flow->server_has_next && flow->adopted) {
+		flow->server_has_next = 1;
+		flow->server_next = segment->sequence;
+	}
 	__s32 ahead = (__s32)(segment->sequence - flow->server_next);
 	if (ahead < 0 && flow->server_has_next && first_copy_was_dropped(skb, flow, segment)) {
 		server_withdraw(&flow->server);
@@ -412,9 +423,15 @@ int smtpward_ingress(struct __sk_buff *skb)
 	if (!sk)
 		return PASS;
 	struct flow *flow = bpf_sk_storage_get(&flows, sk, 0, 0);
-	if (!flow || flow->settled || !flow->watched || flow->server.opaque)
+	if (!flow)
+		flow = adopt(skb);
+	if (!flow || !flow->watched)
 		return PASS;
-	return ingress(skb, flow);
+	if (!flow->settled && !flow->server.opaque)
+		ingress(skb, flow);
+	if (flow->adopted)
+		adopted_end(skb, flow, 1);
+	return PASS;
 }
 
 /* ---- the life of a flow ----------------------------------------------------------------------------------- */
@@ -594,8 +611,12 @@ static __always_inline void on_syn(struct bpf_sock_ops *ops, struct bpf_sock *sk
 	bpf_sock_ops_cb_flags_set(ops, flags);
 }
 
-static __always_inline void on_established(struct flow *flow)
+static __always_inline void on_established(struct bpf_sock_ops *ops, struct flow *flow)
 {
+	if (flow->adopted) { /* its SYN was sent before the hooks were there; from now on it is a flow like any other */
+		flow->adopted = 0;
+		bpf_sock_ops_cb_flags_set(ops, BPF_SOCK_OPS_STATE_CB_FLAG);
+	}
 	flow->opened = 1;
 	count(COUNTER_FLOWS_OPENED);
 	emit(flow, EVENT_OPENED);
@@ -692,7 +713,7 @@ int smtpward_sockops(struct bpf_sock_ops *ops)
 	if (!flow->watched)
 		return PASS;
 	if (ops->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB)
-		on_established(flow);
+		on_established(ops, flow);
 	else if (ops->op == BPF_SOCK_OPS_STATE_CB)
 		on_state(ops, flow);
 	else

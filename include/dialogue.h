@@ -63,6 +63,7 @@ enum client_state {
 	CLIENT_TLS,
 	CLIENT_RECORD, /* in a TLS record, while nothing shows that the server takes it for one */
 	CLIENT_OPAQUE, /* nothing is read any more */
+	CLIENT_LOST,   /* joined midway: nothing is read until the server has answered something */
 	/* a DATA body: behind any byte, CR, CRLF, CRLF "." and CRLF "." CR */
 	CLIENT_BODY,
 	CLIENT_BODY_CR,
@@ -119,6 +120,10 @@ struct client_parser {
 	__u8 server_said_hello; /* as of the present segment: a ServerHello has come, or may have been missed */
 	__u8 left_tls;        /* plaintext stood where a TLS record should */
 	__u8 mechanism_cases; /* 1: the mechanism's name has lower case letters, 2: upper */
+	__u8 lines;    /* while lost: of the present group, see dialogue_midway.h */
+	__u8 evidence; /* while lost: 1, the group before was answered as commands are */
+	__u32 said;    /* while lost: server->said and server->agreed when the group began */
+	__u32 agreed;
 	struct tls_record tls;
 	char mechanism[MECHANISM_SIZE];
 	char account[ACCOUNT_SIZE];
@@ -130,6 +135,8 @@ struct server_parser {
 	__u64 word;
 	__u32 replies;     /* complete replies so far, without greeting and unsolicited ones */
 	__u32 unsolicited; /* positive replies to nothing */
+	__u32 said;        /* complete replies of any kind */
+	__u32 agreed;      /* those of them that were positive, 2xx and 3xx */
 	__u32 parsed;
 	__u16 code;      /* of the line being read */
 	__u16 last_code; /* of the last complete reply */
@@ -154,7 +161,8 @@ struct server_parser {
 	__u8 implicit_tls;
 	__u8 alert;
 	__u8 name_length;
-	__u8 reserved[7];
+	__u8 keywords; /* in the reply being read, or in the last one: EHLO keywords that every server has some of; up to 255 */
+	__u8 reserved[6];
 	struct tls_record tls;
 	char name[SERVER_NAME_SIZE];
 };
@@ -172,6 +180,17 @@ static __always_inline void dialogue_start(struct client_parser *client, struct 
 	server->alert = TLS_ALERT_NONE;
 	client->implicit_tls = implicit_tls ? 1 : 0;
 	server->implicit_tls = implicit_tls ? 1 : 0;
+}
+
+/*
+ * The same for a flow that was there first, of which an unknown part has passed by: the next bytes may be anything. Nothing
+ * is certain until dialogue_midway.h has found the dialogue again: take the facts through facts_known().
+ */
+static __always_inline void dialogue_join(struct client_parser *client, struct server_parser *server, int implicit_tls)
+{
+	dialogue_start(client, server, implicit_tls);
+	client->facts = FACT(MIDWAY);
+	server->greeted = 1;
 }
 
 static __always_inline __u8 ascii_upper(__u8 byte)

@@ -3,7 +3,7 @@
 #ifndef SMTPWARD_DIALOGUE_CLIENT_H
 #define SMTPWARD_DIALOGUE_CLIENT_H
 
-#include "dialogue.h"
+#include "dialogue_midway.h"
 
 static __always_inline int client_in_body(const struct client_parser *client)
 {
@@ -232,6 +232,10 @@ static __always_inline void client_verb_end(struct client_parser *client)
 	__u8 verb = client_verb(client->word, client->word_length);
 	client->verb = verb;
 	client->state = CLIENT_REST;
+	if (client_is_lost(client) && !client_verb_is_possible(client, verb)) {
+		client_lose(client);
+		return;
+	}
 	if (verb != COMMAND_OTHER && client->implicit_tls && !(client->facts & FACT(CLIENT_HELLO)))
 		client->facts |= FACT(PLAIN_ON_TLS_PORT);
 	switch (verb) {
@@ -263,6 +267,7 @@ static __always_inline void client_line_end(struct client_parser *client, const 
 	__u8 verb = client->verb;
 	client->after = verb;
 	client->state = CLIENT_LINE;
+	client->lines++;
 	switch (verb) {
 	case COMMAND_EHLO:
 		client->facts |= FACT(EHLO_SENT);
@@ -286,8 +291,11 @@ static __always_inline void client_line_end(struct client_parser *client, const 
 		client_response_end(client);
 		break;
 	case COMMAND_BDAT:
-		/* Without a MAIL the server counts no chunk for sure, and a skip could hide an AUTH behind it. */
-		if (client->facts & FACT(MAIL_CLEAR)) {
+		/*
+		 * Without a MAIL the server counts no chunk for sure, and a skip could hide an AUTH behind it. Joined midway,
+		 * the MAIL may have passed by, and a chunk is no dialogue.
+		 */
+		if (client->facts & (FACT(MAIL_CLEAR) | FACT(MIDWAY))) {
 			client->skip = client->number;
 			client->facts |= FACT(CONTENT_CLEAR);
 		}
@@ -308,6 +316,12 @@ static __always_inline __u8 client_line_start(struct client_parser *client, cons
 {
 	int answered = client_is_answered(client, server);
 	__u16 code = server->last_code;
+	if (client_is_lost(client)) {
+		client->word = 0;
+		client->word_length = 0;
+		client->verb = COMMAND_OTHER;
+		return client_line_is_possible(client, byte) ? CLIENT_VERB : CLIENT_LOST;
+	}
 	if (byte == TLS_HANDSHAKE) {
 		client_tls_start(client);
 		return CLIENT_TLS;
@@ -319,7 +333,7 @@ static __always_inline __u8 client_line_start(struct client_parser *client, cons
 		client->cut = server->replies + 1;
 	switch (client->after) {
 	case COMMAND_DATA:
-		if (!(client->facts & FACT(MAIL_CLEAR)) || (answered && code != 354))
+		if (!(client->facts & (FACT(MAIL_CLEAR) | FACT(MIDWAY))) || (answered && code != 354))
 			break;
 		client->facts |= FACT(CONTENT_CLEAR);
 		client->unsolicited = server->unsolicited;
@@ -405,7 +419,7 @@ static __always_inline void client_tls_record(struct client_parser *client)
 			client->demands |= DEMAND_TLS_FINISHED;
 		} else if (record->first == TLS_CLIENT_HELLO) {
 			client->facts |= FACT(CLIENT_HELLO);
-			if (client->commands == 0)
+			if (client->commands == 0 && !(client->facts & FACT(MIDWAY)))
 				client->facts |= FACT(TLS_FROM_START);
 		}
 		break;
@@ -574,6 +588,8 @@ static __always_inline void client_byte(struct client_parser *client, const stru
 				client->word_length++;
 		}
 	}
+	if (client->state == CLIENT_LOST)
+		return;
 	if (byte == '\n') {
 		if (state == CLIENT_RESPONSE)
 			client_response_line_end(client, server);
@@ -672,6 +688,8 @@ static __always_inline void client_segment_start(struct client_parser *client, c
 		client->state = CLIENT_LINE;
 		client->after = COMMAND_OTHER;
 	}
+	if (client_is_lost(client))
+		client_find_dialogue(client, server);
 }
 
 /*
@@ -701,7 +719,7 @@ static __always_inline void client_count(struct client_parser *client, __u32 byt
 /* Whether client_skip() would pass over some of the length bytes that are left: then no more of them are read one by one. */
 static __always_inline int client_skip_is_due(const struct client_parser *client, __u32 length)
 {
-	return client->state == CLIENT_OPAQUE || client->skip > 0 || (client_in_body(client) && length > BODY_TAIL);
+	return client->state == CLIENT_OPAQUE || client->state == CLIENT_LOST || client->skip > 0 || (client_in_body(client) && length > BODY_TAIL);
 }
 
 /*
@@ -710,7 +728,7 @@ static __always_inline int client_skip_is_due(const struct client_parser *client
  */
 static __always_inline __u32 client_skip(struct client_parser *client, __u32 length)
 {
-	if (client->state == CLIENT_OPAQUE)
+	if (client->state == CLIENT_OPAQUE || client->state == CLIENT_LOST)
 		return length;
 	if (client->skip > 0) {
 		__u32 skip = client->skip < length ? (__u32)client->skip : length;

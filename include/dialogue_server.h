@@ -23,6 +23,14 @@ static __always_inline int word_is_mask(__u64 word)
 	return word_matches(word, WORD_STARTTLS) >= 6 || word_matches(word, (word >> 56) * 0x0101010101010101ULL) >= 7;
 }
 
+/* SIZE, PIPELINING, 8BITMIME: what tells an EHLO reply from other replies of several lines. */
+static __always_inline int word_is_common(__u64 word, __u8 length)
+{
+	return (length == 4 && (__u32)word == WORD4('S', 'I', 'Z', 'E')) ||
+	       (length == 8 && word == WORD8('8', 'B', 'I', 'T', 'M', 'I', 'M', 'E')) ||
+	       (length == 10 && word == WORD8('P', 'E', 'L', 'I', 'N', 'I', 'N', 'G'));
+}
+
 /* A keyword of an EHLO reply is complete (RFC 5321 section 4.1.1.1, ehlo-keyword). */
 static __always_inline void server_keyword(struct server_parser *server)
 {
@@ -30,6 +38,8 @@ static __always_inline void server_keyword(struct server_parser *server)
 	__u8 length = server->word_length;
 	if (server->code / 100 != 2)
 		return;
+	if (word_is_common(word, length))
+		server->keywords = 1;
 	if (length == 8 && word == WORD_STARTTLS)
 		server->facts |= FACT(STARTTLS_OFFERED);
 	else if (length == 8 && word_is_mask(word))
@@ -64,9 +74,11 @@ static __always_inline void server_code(struct server_parser *server, const stru
 	if (!server->in_reply && !server->line_bad) {
 		server->in_reply = 1;
 		server->later_line = 0;
+		server->keywords = 0;
 		server->kind = server_reply_kind(server, client);
 	}
-	if (!server->line_bad && server->implicit_tls && !(server->facts & FACT(SERVER_HELLO)))
+	/* joined midway, three digits may stand anywhere in a record */
+	if (!server->line_bad && server->implicit_tls && !(server->facts & FACT(SERVER_HELLO)) && !facts_are_lost(client->facts))
 		server->facts |= FACT(PLAIN_ON_TLS_PORT);
 	if (!(server->facts & FACT(STARTTLS_ACCEPTED)) || (server->facts & FACT(SERVER_HELLO)))
 		return;
@@ -83,13 +95,31 @@ static __always_inline void server_code(struct server_parser *server, const stru
 		server->facts |= FACT(REPLY_INJECTED);
 }
 
+/* Joined midway: whether the reply that ends here can be one to no other command than it is taken for. */
+static __always_inline int server_reply_is_certain(const struct server_parser *server)
+{
+	__u16 code = server->code;
+	switch (server->kind) {
+	case COMMAND_EHLO: return code / 100 == 2 && server->keywords;
+	case COMMAND_STARTTLS: return code == 220;
+	case COMMAND_AUTH: return code == 334 || code == 235;
+	}
+	return 0;
+}
+
 /* The last line of a reply is complete. */
-static __always_inline void server_reply_end(struct server_parser *server)
+static __always_inline void server_reply_end(struct server_parser *server, const struct client_parser *client)
 {
 	__u16 code = server->code;
 	__u16 class = code / 100;
 	server->in_reply = 0;
 	server->last_code = code;
+	server->said++;
+	server->agreed += class == 2 || class == 3;
+	if (facts_are_lost(client->facts) && !server_reply_is_certain(server)) {
+		server->replies += server->kind != REPLY_UNSOLICITED;
+		return;
+	}
 	switch (server->kind) {
 	case REPLY_GREETING:
 		server->greeted = 1;
@@ -148,13 +178,13 @@ static __always_inline void server_text_byte(struct server_parser *server, __u8 
 	}
 }
 
-static __always_inline void server_line_end(struct server_parser *server)
+static __always_inline void server_line_end(struct server_parser *server, const struct client_parser *client)
 {
 	if (server->column >= 3 && !server->line_bad && server->in_reply) {
 		if (server->kind == COMMAND_EHLO && server->later_line && !server->word_ended)
 			server_keyword(server);
 		if (server->column == 3 || server->separator != '-')
-			server_reply_end(server);
+			server_reply_end(server, client);
 		else
 			server->later_line = 1;
 	}
@@ -238,7 +268,7 @@ static __always_inline void server_byte(struct server_parser *server, const stru
 			server->facts |= FACT(SERVER_PLAIN_REPLY);
 	}
 	if (byte == '\n') {
-		server_line_end(server);
+		server_line_end(server, client);
 		return;
 	}
 	if (server->column < 3) {

@@ -84,7 +84,9 @@ struct flow_event {
 	char mechanism[MECHANISM_SIZE];     /* of the last AUTH; upper case, NUL-terminated; "" if none, "?" if it can be no name */
 	char account[ACCOUNT_SIZE];         /* hostile bytes; NUL-terminated; "" if not known */
 	char server_name[SERVER_NAME_SIZE]; /* hostile bytes; NUL-terminated */
-	__u32 pieces_lost; /* of this flow, so far: events of the other kinds that found the ring full */
+	__u16 pieces_lost; /* of this flow, so far: events of the other kinds that found the ring full; 65535: or more */
+	__u8 adopted; /* 1: the flow was there before the hooks: byte counts are not known, and its end may not be told */
+	__u8 reserved;
 };
 
 _Static_assert(sizeof(struct flow_event) == 88 + 20 + 12 + 12 + 32 + 16 + MECHANISM_SIZE + ACCOUNT_SIZE + SERVER_NAME_SIZE + 4,
@@ -113,7 +115,7 @@ _Static_assert(sizeof(struct handshake_event) != sizeof(struct flow_event), "eve
  * An event that may raise an alert wakes the agent, once in this time: for a little longer than that the agent looks into
  * the ring again after it has found something there.
  */
-#define WAKE_INTERVAL_NS 2000000ULL
+#define WAKE_INTERVAL_NS 4000000ULL
 
 /* What the BPF programs count, in a per-CPU array. Append only. */
 /* clang-format off */
@@ -132,7 +134,10 @@ _Static_assert(sizeof(struct handshake_event) != sizeof(struct flow_event), "eve
 	X(LOST_FLOW,        "events_lost_flow") /* EVENTS_LOST, by kind of event */ \
 	X(LOST_HANDSHAKE,   "events_lost_handshake") \
 	X(LOST_WITNESS,     "events_lost_witness") \
-	X(LOST_CERTIFICATE, "events_lost_certificate")
+	X(LOST_CERTIFICATE, "events_lost_certificate") \
+	X(FLOWS_ADOPTED,    "flows_adopted")    /* connections that were there before the hooks, and have moved since */ \
+	X(FLOWS_FOUND,      "flows_found")      /* ... those that the agent found when it started */ \
+	X(NETNS_UNSEEN,     "netns_unseen")     /* network namespaces that it could not look into then */
 /* clang-format on */
 
 enum counter_id {

@@ -61,7 +61,8 @@
 	X(WOULD_BLOCK,            "would-block")            /* client: block mode would have dropped a segment */  \
 	X(HELD,                   "held")                   /* client: application data waited for the peer's verdict */ \
 	X(CLIENT_PROCEEDED,       "client-proceeded")       /* client: more application data than a QUIT */        \
-	X(STARTTLS_LATE,          "starttls-late")          /* client: STARTTLS behind a credential or MAIL in clear */
+	X(STARTTLS_LATE,          "starttls-late")          /* client: STARTTLS behind a credential or MAIL in clear */  \
+	X(RESYNCED,               "resynced")               /* client: joined midway, and the dialogue was found again */
 /* clang-format on */
 
 enum fact_bit {
@@ -75,6 +76,23 @@ _Static_assert(FACT_COUNT <= 64, "facts fit one word");
 
 /* The mask of a fact: FACT(EHLO_SENT). A macro, because a C enum constant is an int. */
 #define FACT(id) (1ULL << FACT_BIT_##id)
+
+/* The flow was joined midway, and what its bytes mean is not known (yet): dialogue_midway.h. */
+static inline int facts_are_lost(__u64 facts)
+{
+	return (facts & (FACT(MIDWAY) | FACT(RESYNCED))) == FACT(MIDWAY);
+}
+
+/*
+ * Those of a flow's facts (of both directions) that are certain: to be told, and to be judged by. As long as the dialogue
+ * is lost, the parsers' other facts are guesses that the server has yet to confirm.
+ */
+static inline __u64 facts_known(__u64 facts)
+{
+	const __u64 certain = FACT(MIDWAY) | FACT(CLIENT_GAP) | FACT(SERVER_GAP) | FACT(UNSEEN) | FACT(NO_STORAGE) | FACT(BLOCKED) |
+			      FACT(WOULD_BLOCK);
+	return facts_are_lost(facts) ? facts & certain : facts;
+}
 
 /*
  * TLS is established: application data went both ways. Where segments of the server's were lost in its handshake,

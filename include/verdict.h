@@ -40,10 +40,11 @@ static __always_inline enum verdict verdict_of(__u64 facts, __u32 demands, const
 	__u32 condemned = DEMAND_AUTH | DEMAND_CREDENTIAL | DEMAND_MAIL | DEMAND_CAP; /* raised before TLS only */
 	if ((facts & greetings) == FACT(LHLO_SENT))
 		condemned &= ~(__u32)DEMAND_MAIL; /* LMTP; a credential is one there, too */
+	int lost = facts_are_lost(facts); /* then a demand may be a line of a message */
 	/* A demand is made by bytes that were read in order, so it stands whatever is missing behind them. */
-	if ((demands & condemned) && !(facts & FACT(MIDWAY)))
+	if ((demands & condemned) && !lost)
 		return VERDICT_BLOCK;
-	if (facts & (FACT(CLIENT_GAP) | FACT(SERVER_GAP) | FACT(MIDWAY)))
+	if ((facts & (FACT(CLIENT_GAP) | FACT(SERVER_GAP))) || lost)
 		return rule->unknown == DOUBT_BLOCK ? VERDICT_BLOCK : VERDICT_PASS;
 	if (rule->min_tls && peer->tls_version && (demands & (DEMAND_TLS_FINISHED | DEMAND_TLS_DATA)) &&
 	    peer->tls_version < rule->min_tls)

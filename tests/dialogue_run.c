@@ -22,12 +22,19 @@ static bool play(struct dialogue_run *run, enum vector_side side, const uint8_t 
 	return true;
 }
 
+void dialogue_run_begin(struct dialogue_run *run, const struct vector *vector, uint8_t mode, const struct policy_rule *rule)
+{
+	dialogue_run_start(run, vector->implicit_tls, mode, rule);
+	if (vector->midway)
+		dialogue_run_midway(run);
+}
+
 unsigned dialogue_run_vector(struct dialogue_run *run, const struct vector *vector, uint8_t mode,
 			     const struct policy_rule *rule, const struct dialogue_cut *cut)
 {
 	static uint8_t segment[VECTOR_SEGMENT_MAX];
 	unsigned count = vector_steps(vector);
-	dialogue_run_start(run, vector->implicit_tls, mode, rule);
+	dialogue_run_begin(run, vector, mode, rule);
 	for (unsigned i = 0; i < count; i++) {
 		enum vector_side side = vector->steps[i].side;
 		size_t length = vector_segment(&vector->steps[i], segment);

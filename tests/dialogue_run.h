@@ -13,6 +13,8 @@ struct dialogue_cut {
 	size_t at;
 };
 
+/* At the start of a vector: of the flow, or where it was joined midway. */
+void dialogue_run_begin(struct dialogue_run *run, const struct vector *vector, uint8_t mode, const struct policy_rule *rule);
 /* A whole vector, started with its port's kind. cut may be NULL. Returns the step, from 1, that was dropped; then
  * nothing further is played. 0: none. */
 unsigned dialogue_run_vector(struct dialogue_run *run, const struct vector *vector, uint8_t mode,

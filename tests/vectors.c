@@ -22,6 +22,7 @@ const struct vector vectors[] = {
 #include "vectors/alerts.h"
 #include "vectors/attacks.h"
 #include "vectors/traps.h"
+#include "vectors/midway.h"
 };
 /* clang-format on */
 

@@ -59,6 +59,7 @@ struct vector_step {
 struct vector {
 	const char *name;
 	bool implicit_tls;
+	bool midway; /* the flow was there first: the steps are what is seen of it */
 
 	/* of the catalogue: chapter, what is done in a line, and where it is known from */
 	enum catalogue_group group;

@@ -4,7 +4,7 @@
 # the loopback interface of a network namespace and in cgroups of its own. (root; needs the agent, the CLI and the
 # programs of tools/bench)
 #
-# ROUNDS may be set, FLOWS (tools/bench/scale.sh), and SESSIONS and HANDSHAKES: how many a sample has, else as many as the machine does in SAMPLE_MS.
+# ROUNDS may be set, FLOWS (tools/bench/scale.sh), READ_SESSIONS (tools/bench/read.sh), and SESSIONS and HANDSHAKES: how many a sample has, else as many as the machine does in SAMPLE_MS.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -455,6 +455,9 @@ else
 	echo "handshakes: this kernel cannot have a witness"
 fi
 
+echo "captures: smtpward, Suricata, tshark ..."
+tools/bench/read.sh > "$scratch/read" || fail "tools/bench/read.sh failed"
+
 kernel_us=$(awk -v n="$sessions" '{ printf "%.1f", $1 / 1000 / n }' "$scratch/kernel")
 agent_us=$(median %.1f < "$scratch/monitor.agent")
 cat > "$build/bench.json" << EOF
@@ -464,6 +467,7 @@ cat > "$build/bench.json" << EOF
   "us_per_session": {"kernel":$kernel_us,"agent":$agent_us},
 $(handshakes_json)
 $(scale_json)
+  $(cat "$scratch/read"),
   "lost": $lost,
   "packet_in_ns": {$(packets 3)},
   "cpu_us_per_session": {$(modes %.1f .cpu)}
@@ -494,6 +498,13 @@ if [ -s "$scratch/hits" ]; then
 		"sessions held meanwhile (likewise)" "$(verdict hold_ms 4)"
 fi
 scale_lines
+# read_times NAME: how many times as fast smtpward reads a capture
+read_times() {
+	sed -n "s/.*\"smtpward\":{\"mb_per_s\":\([0-9.]*\).*\"$1\":{\"mb_per_s\":\([0-9.]*\).*/\1 \2/p" "$scratch/read" |
+		awk '{ printf "%.1f", $1 / $2; n++ } END { if (!n) print "0" }'
+}
+line "a capture read, times as fast as Suricata" "$(read_times suricata)" ">= 5"
+line "a capture read, times as fast as tshark" "$(read_times tshark)" ">= 50"
 line "events lost" "$lost" "== 0"
 # Where other programs take part of the CPUs, sessions/s says more of them than of the agent; this holds all the same.
 printf '%-50s %8s\n' "CPU time of all, off to monitor" "$(ratio off.cpu monitor.cpu)" \

@@ -170,10 +170,9 @@ static void give_up(struct agent *agent, struct session *session, const char *re
 	control_publish_session(agent->control, session);
 }
 
-static void take_event(void *context, const struct flow_event *event)
+void agent_take_flow(struct agent *agent, const struct flow_event *event)
 {
-	struct agent *agent = context;
-	agent->counts.events_read++;
+	agent->has_adopted |= event->adopted != 0;
 	if (event->reason == EVENT_BLOCKED && monitor_destroy_socket(agent->monitor, event))
 		agent->counts.destroy_failed++; /* the sender learns of it by the kernel's own way */
 	if (event->sender_is_new && event->reason == EVENT_OPENED)
@@ -198,6 +197,13 @@ static void take_event(void *context, const struct flow_event *event)
 	control_publish_session(agent->control, session);
 	while ((session = sessions_surplus(agent->sessions)))
 		give_up(agent, session, "given-up");
+}
+
+static void take_event(void *context, const struct flow_event *event)
+{
+	struct agent *agent = context;
+	agent->counts.events_read++;
+	agent_take_flow(agent, event);
 }
 
 static void take_handshake(void *context, const struct handshake_event *event)
@@ -241,7 +247,9 @@ void agent_take_answer(void *context, enum monitor_operation operation, uint64_t
 		break;
 	case MONITOR_FIND_SOCKET:
 		session = result == -ENOENT ? sessions_find(agent->sessions, flow_id) : NULL;
-		if (session && !session->closed.tv_sec)
+		if (session && session->last.adopted)
+			agent_end_adopted(agent, flow_id);
+		else if (session && !session->closed.tv_sec)
 			give_up(agent, session, "events-lost");
 		break;
 	default:

@@ -64,6 +64,8 @@ struct agent {
 	struct metrics *metrics; /* NULL: switched off */
 	struct control *control;
 	struct agent_counts counts;
+	bool has_adopted; /* there are, or were, flows that were there before the hooks */
+	uint64_t adopted_position; /* id of the session that agent_sweep_adopted() looked at last */
 	uint64_t events_lost; /* at the last agent_sweep() that left nothing undone */
 	struct timespec started; /* CLOCK_REALTIME */
 	struct timespec policy_loaded;
@@ -71,6 +73,15 @@ struct agent {
 };
 
 struct alert;
+
+/* Takes in what an event says of a flow, judges and tells. */
+void agent_take_flow(struct agent *agent, const struct flow_event *event);
+
+/* agent_adopted.c: the flows that were there before the hooks, whose end may not be told. To be called every few seconds: asks
+ * for the sockets of some of them. */
+void agent_sweep_adopted(struct agent *agent);
+/* The flow's socket is gone. */
+void agent_end_adopted(struct agent *agent, uint64_t flow_id);
 
 /* agent_identity.c: the events about a server's identity, and the verdicts that policy waits for. */
 void agent_take_witness(void *context, const struct witness_event *event);

@@ -1,9 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Of a flow's ends. What stands in a capture is anybody's choice, so the hash begins with what nobody knows. */
+static uint64_t hash_seed;
+
+static unsigned hash_ends(const void *key, size_t length)
+{
+	uint64_t sum = hash_seed, word = 0;
+	for (size_t at = 0; at < length; at += sizeof(word)) {
+		memcpy(&word, (const uint8_t *)key + at, length - at < sizeof(word) ? length - at : sizeof(word));
+		sum = (sum ^ word) * 0x9e3779b97f4a7c15ULL;
+		sum ^= sum >> 29;
+	}
+	return (unsigned)(sum ^ sum >> 32);
+}
+
+#define HASH_FUNCTION(key, length, hash) (hash) = hash_ends(key, length)
+
 #include "capture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/random.h>
 
 #include "capture_reader.h"
 
@@ -20,6 +40,7 @@ struct capture {
 	struct capture_watch watch;
 	struct capture_table *table;
 	struct order order;
+	struct fragments *fragments;
 	struct capture_counts counts;
 	struct capture_flow *flows; /* uthash */
 	struct capture_flow *live, *ended; /* utlist, by the last segment; ended: with those that are ignored */
@@ -110,7 +131,6 @@ static bool begin_reading(struct capture *capture, struct capture_flow *flow)
 		return false;
 	capture->counts.flows++;
 	capture->counts.midway += flow->order.midway;
-	flow->order.light = flow->order.midway;
 	flow->watched = watch->opened && watch->opened(watch->context, flow, capture_reader_id(flow->reader));
 	return true;
 }
@@ -396,11 +416,14 @@ struct capture *capture_new(const struct capture_settings *settings, capture_ses
 		return NULL;
 	}
 	capture->settings = *settings;
+	if (getrandom(&hash_seed, sizeof(hash_seed), GRND_NONBLOCK) < 0)
+		hash_seed = (uintptr_t)capture;
 	capture->order.sink = (struct order_sink){ .bytes = on_bytes, .gap = on_gap, .finish = on_finish, .context = capture };
+	capture->fragments = fragments_new();
 	capture->table = capture_table_new(&capture->settings, take_session, context, error, error_size);
-	if (capture->table)
+	if (capture->table && capture->fragments)
 		return capture;
-	free(capture);
+	capture_free(capture);
 	return NULL;
 }
 
@@ -415,12 +438,28 @@ void capture_free(struct capture *capture)
 	while (capture->ended)
 		forget(capture, capture->ended);
 	capture_table_free(capture->table);
+	fragments_free(capture->fragments);
 	free(capture);
 }
 
 void capture_set_watch(struct capture *capture, const struct capture_watch *watch)
 {
 	capture->watch = *watch;
+}
+
+static void take_fragment(struct capture *capture, struct capture_segment *segment, uint64_t time_ns)
+{
+	uint32_t length;
+	const uint8_t *payload = fragments_take(capture->fragments, segment, &length);
+	if (!payload)
+		return;
+	if (capture_packet_payload(payload, length, segment) != FRAME_TCP) {
+		capture->counts.malformed++;
+		return;
+	}
+	capture->counts.tcp++;
+	segment->time_ns = time_ns;
+	take(capture, segment);
 }
 
 void capture_take(struct capture *capture, int link_type, const uint8_t *bytes, uint32_t captured, uint32_t length, uint64_t time_ns)
@@ -436,7 +475,7 @@ void capture_take(struct capture *capture, int link_type, const uint8_t *bytes, 
 		take(capture, &segment);
 		break;
 	case FRAME_FRAGMENT:
-		capture->counts.fragments++;
+		take_fragment(capture, &segment, time_ns);
 		break;
 	case FRAME_OTHER:
 		capture->counts.other++;
@@ -453,12 +492,18 @@ void capture_end(struct capture *capture)
 		give_up_oldest(capture);
 	while (capture->ended)
 		forget(capture, capture->ended);
+	fragments_end(capture->fragments);
 	capture->last_ns = capture->now_ns = 0;
 }
 
 const struct capture_counts *capture_counts(const struct capture *capture)
 {
 	return &capture->counts;
+}
+
+const struct fragment_counts *capture_fragment_counts(const struct capture *capture)
+{
+	return fragments_counts(capture->fragments);
 }
 
 const struct order_counts *capture_order_counts(const struct capture *capture)

@@ -15,6 +15,7 @@
 #include <uthash.h>
 #include <utlist.h>
 
+#include "capture_fragment.h"
 #include "capture_frame.h"
 #include "capture_order.h"
 #include "dialogue_driver.h"
@@ -55,7 +56,7 @@ struct capture_watch {
 };
 
 struct capture_counts {
-	uint64_t packets, tcp, other, malformed, fragments;
+	uint64_t packets, tcp, other, malformed;
 	uint64_t flows;    /* SMTP, or what may be */
 	uint64_t sessions; /* of them, those that were told */
 	uint64_t midway;   /* sessions whose beginning was not captured */
@@ -103,6 +104,7 @@ void capture_take(struct capture *capture, int link_type, const uint8_t *bytes, 
 void capture_end(struct capture *capture);
 
 const struct capture_counts *capture_counts(const struct capture *capture);
+const struct fragment_counts *capture_fragment_counts(const struct capture *capture);
 const struct order_counts *capture_order_counts(const struct capture *capture);
 
 /* The flow's ends. */

@@ -41,6 +41,7 @@ struct blank {
 	bool torn; /* the client's line began within what looked like TLS */
 	bool response_seen;
 	bool failed;
+	size_t guess; /* while the dialogue is lost: where those of the client's lines begin that may yet turn out to be commands */
 };
 
 /* ---- marks ------------------------------------------------------------------------------------------------ */
@@ -236,8 +237,10 @@ struct blank *blank_new(bool implicit_tls, bool midway, const struct policy_rule
 	blank->trace = (struct dialogue_trace){ trace_client, trace_client_skipped, trace_server, trace_server_skipped, blank };
 	blank->run.trace = &blank->trace;
 	dialogue_run_start(&blank->run, implicit_tls, MODE_MONITOR, rule);
-	if (midway)
+	if (midway) {
 		dialogue_run_midway(&blank->run);
+		blank->response_seen = true; /* it may have passed by */
+	}
 	return blank;
 }
 
@@ -256,12 +259,33 @@ void blank_free(struct blank *blank)
 static bool is_idle(const struct blank *blank, size_t from, uint8_t state)
 {
 	const struct blanked *side = &blank->side[FROM_CLIENT];
-	if (state != CLIENT_BODY || blank->run.client.state != CLIENT_BODY)
+	bool lost = state == CLIENT_LOST;
+	if ((state != CLIENT_BODY && !lost) || blank->run.client.state != state)
 		return false;
 	for (size_t i = from; i < side->count; i++)
-		if (side->marks[i] != MARK_BODY)
+		if (side->marks[i] != (lost ? MARK_FILL : MARK_BODY))
 			return false;
 	return true;
+}
+
+/*
+ * What was taken for commands while the dialogue was lost is none for certain: it may be of a message. verbs: it counts as
+ * lines that were answered, and their first words have to stay.
+ */
+static void drop_guess(struct blank *blank, size_t end, bool verbs)
+{
+	struct blanked *side = &blank->side[FROM_CLIENT];
+	bool in_verb = verbs;
+	if (blank->failed)
+		return;
+	for (size_t i = blank->guess; i < end; i++) {
+		bool line_end = side->bytes[i] == '\r' || side->bytes[i] == '\n', ends_verb = in_verb && side->bytes[i] <= ' ';
+		in_verb = line_end ? verbs : in_verb && !ends_verb;
+		if (!line_end && !in_verb)
+			side->bytes[i] = ends_verb ? ' ' : BODY_FILL;
+		side->marks[i] = MARK_PUBLIC;
+	}
+	blank->guess = end;
 }
 
 size_t blank_take(struct blank *blank, enum direction direction, const uint8_t *bytes, size_t count, bool urgent)
@@ -269,6 +293,7 @@ size_t blank_take(struct blank *blank, enum direction direction, const uint8_t *
 	struct blanked *side = &blank->side[direction];
 	size_t before = side->count;
 	uint8_t state = blank->run.client.state;
+	uint32_t said = blank->run.client.said;
 	blank->run.urgent = urgent;
 	if (direction == FROM_CLIENT)
 		dialogue_run_client(&blank->run, bytes, count);
@@ -279,7 +304,10 @@ size_t blank_take(struct blank *blank, enum direction direction, const uint8_t *
 		add(blank, direction, bytes + read, count - read, MARK_FILL);
 		side->line = side->count;
 	}
-	if (direction == FROM_CLIENT && !blank->failed && is_idle(blank, before, state)) {
+	bool spoken = blank->run.client.said != said; /* the server has, and a new group begins here: dialogue_midway.h */
+	if (client_is_lost(&blank->run.client) && spoken)
+		drop_guess(blank, before, blank->run.client.evidence);
+	if (direction == FROM_CLIENT && !blank->failed && !spoken && is_idle(blank, before, state)) {
 		side->count = side->line = before;
 		blank->dot_seen = false;
 	}
@@ -328,7 +356,9 @@ void blank_fill(struct blank *blank, bool handshake_is_real)
 	const struct client_parser *client = &blank->run.client;
 	if (blank->failed)
 		return;
-	if (client->state == CLIENT_MECHANISM || client->state == CLIENT_INITIAL || client->state == CLIENT_REST ||
+	if (client_is_lost(client))
+		drop_guess(blank, blank->side[FROM_CLIENT].count, false);
+	else if (client->state == CLIENT_MECHANISM || client->state == CLIENT_INITIAL || client->state == CLIENT_REST ||
 	    client->state == CLIENT_SIZE || client->state == CLIENT_RESPONSE)
 		end_client_line(blank, client->verb, client->state == CLIENT_MECHANISM ? "?" : client->mechanism);
 	for (int i = 0; i < 2; i++)

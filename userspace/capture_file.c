@@ -18,7 +18,8 @@
 
 struct capture_file {
 	pcap_t *pcap;
-	gzFile zlib; /* reads what is not packed as it is; closed with pcap's stream */
+	FILE *plain; /* a file that is not packed, else NULL; closed with pcap */
+	gzFile zlib; /* else: unpacks, or reads what is not packed as it is; closed with pcap's stream */
 	off_t size;  /* of the file, packed; 0: not known */
 	bool unpacking_failed;
 };
@@ -47,11 +48,20 @@ static int stream_close(void *cookie)
 	return error == Z_OK ? 0 : -1;
 }
 
-static bool open_zlib(struct capture_file *file, int fd)
+/* What is not packed need not go through zlib; but only a file can be asked for its first bytes and read from there again. */
+static bool is_plain_file(struct capture_file *file, int fd)
 {
 	struct stat status;
-	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
-		file->size = status.st_size;
+	uint8_t magic[2] = { 0 };
+	if (fstat(fd, &status) || !S_ISREG(status.st_mode))
+		return false;
+	off_t at = lseek(fd, 0, SEEK_CUR);
+	file->size = status.st_size;
+	return at >= 0 && pread(fd, magic, sizeof(magic), at) >= 0 && !(magic[0] == 0x1f && magic[1] == 0x8b);
+}
+
+static bool open_zlib(struct capture_file *file, int fd)
+{
 	file->zlib = gzdopen(fd, "rb");
 	if (!file->zlib)
 		return false;
@@ -62,6 +72,14 @@ static bool open_zlib(struct capture_file *file, int fd)
 static FILE *open_stream(struct capture_file *file, int fd)
 {
 	static const cookie_io_functions_t functions = { .read = stream_read, .close = stream_close };
+	if (is_plain_file(file, fd)) {
+		file->plain = fdopen(fd, "rb");
+		if (file->plain)
+			setvbuf(file->plain, NULL, _IOFBF, BUFFER_SIZE);
+		else
+			close(fd);
+		return file->plain;
+	}
 	if (!open_zlib(file, fd)) {
 		close(fd);
 		return NULL;
@@ -173,6 +191,6 @@ int capture_file_next(struct capture_file *file, struct capture_packet *packet, 
 
 int capture_file_progress(const struct capture_file *file)
 {
-	z_off64_t at = file->zlib ? gzoffset64(file->zlib) : -1;
+	z_off64_t at = file->plain ? ftello(file->plain) : file->zlib ? gzoffset64(file->zlib) : -1;
 	return file->size > 0 && at >= 0 ? (int)(at * 1000 / file->size) : -1;
 }

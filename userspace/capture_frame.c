@@ -100,7 +100,18 @@ static void map_ipv4(const uint8_t *address, uint8_t mapped[16])
 	memcpy(mapped + 12, address, 4);
 }
 
-/* RFC 791. The first fragment has the ports, and its bytes are read; those of the others are missing then. */
+static enum frame_kind fragment(const struct cursor *cursor, uint32_t id, uint32_t offset, bool more, struct capture_segment *segment)
+{
+	segment->fragment.id = id;
+	segment->fragment.offset = offset;
+	segment->fragment.more = more;
+	segment->bytes = cursor->at;
+	segment->captured = (uint32_t)cursor->left;
+	segment->length = (uint32_t)(cursor->left + cursor->missing);
+	return FRAME_FRAGMENT;
+}
+
+/* RFC 791 */
 static enum frame_kind read_ipv4(struct cursor *cursor, struct capture_segment *segment)
 {
 	const uint8_t *header = take(cursor, 20);
@@ -109,8 +120,6 @@ static enum frame_kind read_ipv4(struct cursor *cursor, struct capture_segment *
 	size_t options = (size_t)(header[0] & 15) * 4 - 20, total = get16(header + 2);
 	if (header[9] != PROTOCOL_TCP)
 		return FRAME_OTHER;
-	if (get16(header + 6) & 0x1fff)
-		return FRAME_FRAGMENT;
 	if (total >= 20) /* 0: the sender's segmentation offload, and the frame tells the length */
 		trim(cursor, total - 20);
 	else if (total)
@@ -119,11 +128,17 @@ static enum frame_kind read_ipv4(struct cursor *cursor, struct capture_segment *
 		return FRAME_MALFORMED;
 	map_ipv4(header + 12, segment->from);
 	map_ipv4(header + 16, segment->to);
+	unsigned place = get16(header + 6);
+	if (place & 0x3fff)
+		return fragment(cursor, get16(header + 4), (place & 0x1fff) * 8, place & 0x2000, segment);
 	return read_tcp(cursor, segment);
 }
 
-/* RFC 8200 section 4. Returns the protocol behind the extension headers, -1 if they are malformed, -2 for a later fragment. */
-static int skip_extensions(struct cursor *cursor, uint8_t next)
+#define FRAGMENTED (-2)
+
+/* RFC 8200 section 4. Returns the protocol behind the extension headers, -1 if they are malformed, FRAGMENTED at the header of a
+ * fragment, to which *found points then. */
+static int skip_extensions(struct cursor *cursor, uint8_t next, const uint8_t **found)
 {
 	for (int i = 0; i < IPV6_HEADERS_MAX; i++) {
 		const uint8_t *header;
@@ -134,8 +149,10 @@ static int skip_extensions(struct cursor *cursor, uint8_t next)
 		header = take(cursor, 8);
 		if (!header)
 			return -1;
-		if (next == PROTOCOL_FRAGMENT && (get16(header + 2) & 0xfff8))
-			return -2;
+		if (next == PROTOCOL_FRAGMENT && (get16(header + 2) & 0xfff9)) { /* one that is whole is none (RFC 6946) */
+			*found = header;
+			return FRAGMENTED;
+		}
 		length = next == PROTOCOL_FRAGMENT ? 8 : next == PROTOCOL_AH ? ((size_t)header[1] + 2) * 4 : ((size_t)header[1] + 1) * 8;
 		if (length < 8 || !take(cursor, length - 8))
 			return -1;
@@ -146,19 +163,25 @@ static int skip_extensions(struct cursor *cursor, uint8_t next)
 
 static enum frame_kind read_ipv6(struct cursor *cursor, struct capture_segment *segment)
 {
-	const uint8_t *header = take(cursor, 40);
+	const uint8_t *header = take(cursor, 40), *found = NULL;
 	if (!header || header[0] >> 4 != 6)
 		return FRAME_MALFORMED;
 	if (get16(header + 4)) /* 0: a jumbogram, or segmentation offload */
 		trim(cursor, get16(header + 4));
-	int protocol = skip_extensions(cursor, header[6]);
-	if (protocol == -2)
-		return FRAME_FRAGMENT;
-	if (protocol != PROTOCOL_TCP)
-		return protocol < 0 ? FRAME_MALFORMED : FRAME_OTHER;
+	int protocol = skip_extensions(cursor, header[6], &found);
 	memcpy(segment->from, header + 8, 16);
 	memcpy(segment->to, header + 24, 16);
+	if (protocol == FRAGMENTED && found[0] == PROTOCOL_TCP)
+		return fragment(cursor, get32(found + 4), get16(found + 2) & 0xfff8, found[3] & 1, segment);
+	if (protocol != PROTOCOL_TCP)
+		return protocol == -1 ? FRAME_MALFORMED : FRAME_OTHER;
 	return read_tcp(cursor, segment);
+}
+
+enum frame_kind capture_packet_payload(const uint8_t *bytes, size_t length, struct capture_segment *segment)
+{
+	struct cursor cursor = { .at = bytes, .left = length };
+	return read_tcp(&cursor, segment);
 }
 
 static enum frame_kind read_ip(struct cursor *cursor, struct capture_segment *segment)

@@ -21,11 +21,15 @@ struct capture_segment {
 	const uint8_t *bytes; /* payload, within the frame */
 	uint32_t captured;    /* bytes of it that are there */
 	uint32_t length;      /* that there were */
+	struct {              /* of a fragment; bytes are of the packet's payload then, and there is nothing of TCP */
+		uint32_t id, offset;
+		bool more;
+	} fragment;
 };
 
 enum frame_kind {
 	FRAME_TCP,
-	FRAME_FRAGMENT,  /* a later fragment of an IP packet: without ports it belongs to no flow */
+	FRAME_FRAGMENT,  /* of an IP packet with TCP in it */
 	FRAME_OTHER,     /* no TCP */
 	FRAME_MALFORMED, /* or cut so short that there is no TCP header */
 };
@@ -33,7 +37,11 @@ enum frame_kind {
 /* Whether frames of this link type (a DLT_* of libpcap's) can be read. */
 bool capture_link_is_known(int link_type);
 
-/* Reads a frame of captured bytes, of length ones there were. segment is filled for FRAME_TCP; it points into bytes. */
+/* Reads a frame of captured bytes, of length ones there were. segment is filled for FRAME_TCP and FRAME_FRAGMENT; it points
+ * into bytes. */
 enum frame_kind capture_frame(int link_type, const uint8_t *bytes, size_t captured, size_t length, struct capture_segment *segment);
+
+/* Reads what was put together of fragments, with the addresses in segment. */
+enum frame_kind capture_packet_payload(const uint8_t *bytes, size_t length, struct capture_segment *segment);
 
 #endif

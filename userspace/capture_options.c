@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "capture_options.h"
+#include "capture_sandbox.h"
 
 #include <cap-ng.h>
 #include <errno.h>
@@ -62,24 +63,30 @@ static bool set_limit(int resource, rlim_t value)
 	return setrlimit((__rlimit_resource_t)resource, &limit) == 0;
 }
 
-static bool drop_capabilities(bool read_any)
+static bool drop_capabilities(void)
 {
 	capng_clear(CAPNG_SELECT_CAPS);
 	if (capng_get_caps_process())
 		return false;
-	bool may_read_any = read_any && capng_have_capability(CAPNG_EFFECTIVE, CAP_DAC_READ_SEARCH);
+	bool may_read_any = capng_have_capability(CAPNG_EFFECTIVE, CAP_DAC_READ_SEARCH);
 	capng_clear(CAPNG_SELECT_CAPS);
 	if (may_read_any && capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_DAC_READ_SEARCH))
 		return false;
 	return capng_apply(CAPNG_SELECT_CAPS) == 0;
 }
 
-bool capture_restrict(bool read_any, char *error, unsigned error_size)
+bool capture_restrict(bool writes, char *error, unsigned error_size)
 {
 	errno = 0;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 && set_limit(RLIMIT_CORE, 0) &&
-	    set_limit(RLIMIT_NPROC, 0) && drop_capabilities(read_any))
-		return true;
-	snprintf(error, error_size, "the process cannot be restricted: %s", errno ? strerror(errno) : "capabilities stay");
-	return false;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) || !set_limit(RLIMIT_CORE, 0) ||
+	    !set_limit(RLIMIT_NPROC, 0) || !drop_capabilities()) {
+		snprintf(error, error_size, "the process cannot be restricted: %s", errno ? strerror(errno) : "capabilities stay");
+		return false;
+	}
+	int result = capture_filter(writes);
+	if (result && result != -ENOSYS && result != -EINVAL) {
+		snprintf(error, error_size, "the process cannot be restricted: seccomp: %s", strerror(-result));
+		return false;
+	}
+	return true;
 }

@@ -13,9 +13,10 @@ void capture_default_ports(struct capture_settings *settings);
 bool capture_parse_ports(const char *list, struct capture_settings *settings);
 
 /*
- * Before a byte of a capture is read: no new privileges, no capability but (read_any) that to read any file, no core dump,
- * no further process. Returns false, with one line in error, where that could not be had.
+ * Before a byte of a capture is read: no new privileges, no capability but that to read any file, no core dump, no further
+ * process, and no system call but those of a reader; writes: of one that makes a file, too. Returns false, with one line in
+ * error, where that could not be had.
  */
-bool capture_restrict(bool read_any, char *error, unsigned error_size);
+bool capture_restrict(bool writes, char *error, unsigned error_size);
 
 #endif

@@ -48,6 +48,10 @@ static bool differs_from_before(const struct order_side *side, const struct capt
 static void remember(struct order_side *side, const uint8_t *bytes, uint32_t count)
 {
 	uint32_t skipped = count > ORDER_RECENT ? count - ORDER_RECENT : 0;
+	if (!side->recent)
+		side->recent = malloc(ORDER_RECENT);
+	if (!side->recent)
+		return; /* recent_count stays 0: there is nothing to compare with */
 	for (uint32_t i = skipped; i < count; i++)
 		side->recent[(side->next + i) % ORDER_RECENT] = bytes[i];
 	count += side->recent_count;
@@ -191,6 +195,11 @@ void order_drop(struct order *order, struct order_flow *flow)
 		struct order_held *held = flow->held;
 		remove_held(order, flow, NULL, held);
 		free(held);
+	}
+	for (int i = 0; i < 2; i++) {
+		free(flow->side[i].recent);
+		flow->side[i].recent = NULL;
+		flow->side[i].recent_count = 0;
 	}
 }
 

@@ -37,7 +37,7 @@ struct order_side {
 	uint32_t acked; /* the highest that the other side has acknowledged */
 	uint64_t bytes; /* up to next, missing ones included */
 	uint16_t recent_count;
-	uint8_t recent[ORDER_RECENT]; /* the byte with sequence number n is at n % ORDER_RECENT */
+	uint8_t *recent; /* ORDER_RECENT bytes, the one with sequence number n at n % ORDER_RECENT. Owned; NULL: none yet */
 };
 
 /* Of one flow. All zero at its start; order_drop() frees what it holds. */

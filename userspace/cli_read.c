@@ -77,46 +77,92 @@ static void row_json(struct reading *reading, const struct session *session)
 	json_decref(row);
 }
 
-/* Rows are printed as the sessions are over, so columns are as wide as most of their cells. */
-static void cell(const char *text, unsigned width, enum colour colour)
+/* ---- rows as text: printed as the sessions are over, so columns are as wide as most of their cells ---------- */
+
+struct line {
+	char text[1024];
+	size_t used;
+};
+
+/* Adds a cell of ASCII, and blanks up to the next column. */
+static void add_cell(struct line *line, const char *text, unsigned width)
 {
-	size_t length = strlen(text);
-	out_colour(colour, text);
-	out_format("%*s", length < width ? (int)(width - length) + 2 : 2, "");
+	size_t length = strlen(text), room = sizeof(line->text) - 3 - line->used;
+	if (length > room)
+		length = room;
+	memcpy(line->text + line->used, text, length);
+	line->used += length;
+	for (size_t blanks = length < width ? width - length + 2 : 2; blanks && line->used + 1 < sizeof(line->text); blanks--)
+		line->text[line->used++] = ' ';
+	line->text[line->used] = 0;
 }
 
-static void endpoint_cell(const uint8_t address[16], unsigned port)
+/* Prints what was added, and begins again. */
+static void print_line(struct line *line)
 {
-	char text[ADDRESS_TEXT_SIZE], cell_text[ADDRESS_TEXT_SIZE + 10];
+	out_format("%s", line->text);
+	line->used = 0;
+	line->text[0] = 0;
+}
+
+static void add_time(struct line *line, time_t time)
+{
+	char text[32] = "";
+	struct tm broken;
+	if (localtime_r(&time, &broken))
+		strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &broken);
+	add_cell(line, text, 19);
+}
+
+static void add_endpoint(struct line *line, const uint8_t address[16], unsigned port)
+{
+	char text[ADDRESS_TEXT_SIZE], cell[ADDRESS_TEXT_SIZE + 10];
 	address_text(address, text);
-	snprintf(cell_text, sizeof(cell_text), strchr(text, ':') ? "[%s]:%u" : "%s:%u", text, port);
-	cell(cell_text, 21, COLOUR_NONE);
+	snprintf(cell, sizeof(cell), strchr(text, ':') ? "[%s]:%u" : "%s:%u", text, port);
+	add_cell(line, cell, 21);
+}
+
+static void add_findings(struct line *line, const struct judgement *judgement)
+{
+	uint32_t left = judgement->findings;
+	for (unsigned i = 0; left; i++, left >>= 1)
+		if (left & 1) {
+			add_cell(line, finding_name((enum finding)i), 0);
+			line->text[--line->used] = 0; /* one blank between them is enough */
+		}
+	if (!judgement->findings)
+		add_cell(line, judgement->unknown_reason ? judgement->unknown_reason : "-", 0);
+	while (line->used && line->text[line->used - 1] == ' ')
+		line->used--;
+	line->text[line->used] = 0;
 }
 
 static void row_text(struct reading *reading, const struct session *session)
 {
-	char text[64], time[TIME_TEXT_SIZE];
 	const struct judgement *judgement = &session->judgement;
-	const char *outcome = outcome_name(judgement->outcome), *separator = "";
+	const char *outcome = outcome_name(judgement->outcome);
+	struct line line = { .used = 0 };
+	char id[SESSION_ID_TEXT_SIZE];
 	if (!reading->heading_made)
 		out_format("%-16s  %-19s  %-10s  %-21s  %-21s  %-12s  %s\n", "SESSION", "OPENED", "OUTCOME", "CLIENT", "SERVER",
 			   "ACCOUNT", "FINDINGS");
 	reading->heading_made = true;
-	cell(session_id_text(session->id, text), 16, COLOUR_NONE);
-	cell(local_time(time_text(&session->opened, time), text, sizeof(text)), 19, COLOUR_NONE);
-	cell(outcome, 10, outcome_colour(outcome));
-	endpoint_cell(session->last.client_address, session->last.client_port);
-	endpoint_cell(session->last.server_address, session->last.server_port);
-	json_t *account = text_json(session->account, SIZE_MAX);
-	cell(json_is_string(account) ? json_string_value(account) : "-", 12, COLOUR_NONE);
-	json_decref(account);
-	for (unsigned i = 0; i < FINDING_COUNT; i++) {
-		if (!(judgement->findings & FINDING_MASK(i)))
-			continue;
-		out_format("%s%s", separator, finding_name((enum finding)i));
-		separator = " ";
+	add_cell(&line, session_id_text(session->id, id), 16);
+	add_time(&line, session->opened.tv_sec);
+	print_line(&line);
+	out_colour(outcome_colour(outcome), outcome);
+	add_cell(&line, "", (unsigned)(strlen(outcome) < 10 ? 10 - strlen(outcome) : 0));
+	add_endpoint(&line, session->last.client_address, session->last.client_port);
+	add_endpoint(&line, session->last.server_address, session->last.server_port);
+	if (session->account) {
+		json_t *account = text_json(session->account, SIZE_MAX); /* escaped */
+		add_cell(&line, json_is_string(account) ? json_string_value(account) : "-", 12);
+		json_decref(account);
+	} else {
+		add_cell(&line, "-", 12);
 	}
-	out_format("%s\n", *separator ? "" : judgement->unknown_reason ? judgement->unknown_reason : "-");
+	add_findings(&line, judgement);
+	out_format("%s\n", line.text);
 }
 
 static void take_session(void *context, const struct session *session)
@@ -142,16 +188,18 @@ static void say_unreadable(const struct reading *reading, const char *error)
 
 /* What became of a file, with the counts since those before it. */
 static json_t *file_json(const struct reading *reading, const char *link, const struct capture_counts *before,
-			 const struct order_counts *order_before, const char *error)
+			 const struct order_counts *order_before, const struct fragment_counts *fragments_before, const char *error)
 {
+	const struct fragment_counts *fragments = capture_fragment_counts(reading->capture);
 	const struct capture_counts *counts = capture_counts(reading->capture);
 	const struct order_counts *order = capture_order_counts(reading->capture);
 #define SINCE(field) (json_int_t)(counts->field - before->field)
 #define ORDER_SINCE(field) (json_int_t)(order->field - order_before->field)
-	return json_pack("{s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "file", text_json(reading->file, SIZE_MAX),
+	return json_pack("{s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "file", text_json(reading->file, SIZE_MAX),
 			 "error", error ? text_json(error, SIZE_MAX) : json_null(), "link_type", link ? json_string(link) : json_null(),
 			 "packets", SINCE(packets), "packets_tcp", SINCE(tcp), "packets_malformed", SINCE(malformed), "fragments",
-			 SINCE(fragments), "sessions", SINCE(sessions), "sessions_midway", SINCE(midway), "flows_idle", SINCE(idle),
+			 (json_int_t)(fragments->fragments - fragments_before->fragments), "packets_fragmented_lost",
+			 (json_int_t)(fragments->lost - fragments_before->lost), "sessions", SINCE(sessions), "sessions_midway", SINCE(midway), "flows_idle", SINCE(idle),
 			 "flows_evicted", SINCE(evicted), "segments_repeated", ORDER_SINCE(repeated), "segments_conflicting",
 			 ORDER_SINCE(conflicting), "segments_early", ORDER_SINCE(early), "gaps", ORDER_SINCE(gaps), "gaps_by_limit",
 			 ORDER_SINCE(limited));
@@ -165,7 +213,7 @@ static void say_losses(const json_t *file)
 		const char *key, *text;
 	} losses[] = {
 		{ "gaps", "gaps in flows" },
-		{ "fragments", "IP fragments, which are not put together" },
+		{ "packets_fragmented_lost", "IP packets of which a fragment is missing" },
 		{ "segments_conflicting", "segments that were sent again with other bytes" },
 		{ "packets_malformed", "packets that are malformed or cut too short" },
 		{ "flows_evicted", "flows given up, since too many were open" },
@@ -182,6 +230,7 @@ static bool read_file(struct reading *reading)
 {
 	const struct capture_counts before = *capture_counts(reading->capture);
 	const struct order_counts order_before = *capture_order_counts(reading->capture);
+	const struct fragment_counts fragments_before = *capture_fragment_counts(reading->capture);
 	char error[CAPTURE_ERROR_SIZE], link[32] = "";
 	struct capture_packet packet;
 	unsigned count = 0;
@@ -200,7 +249,7 @@ static bool read_file(struct reading *reading)
 		capture_file_close(file);
 	}
 	remove_bar(reading);
-	json_t *about = file_json(reading, file ? link : NULL, &before, &order_before, result < 0 ? error : NULL);
+	json_t *about = file_json(reading, file ? link : NULL, &before, &order_before, &fragments_before, result < 0 ? error : NULL);
 	if (result < 0) {
 		out_flush();
 		say_unreadable(reading, error);
@@ -287,7 +336,7 @@ int cli_read(struct cli *cli, int argc, char **argv)
 	reading.several = argc - optind > 1;
 	reading.files = json_array();
 	reading.servers = servers_new();
-	reading.capture = capture_restrict(true, error, sizeof(error)) ? capture_new(&settings, take_session, &reading, error, sizeof(error))
+	reading.capture = capture_restrict(false, error, sizeof(error)) ? capture_new(&settings, take_session, &reading, error, sizeof(error))
 								       : NULL;
 	if (reading.capture && reading.servers) {
 		result = read_all(&reading, argv + optind);

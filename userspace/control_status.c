@@ -10,7 +10,6 @@
 #include "control.h"
 #include "control_connection.h"
 #include "event_ring.h"
-#include "facts.h"
 #include "judgement.h"
 #include "monitor.h"
 #include "sandbox.h"
@@ -74,6 +73,7 @@ static json_t *kernel_json(struct monitor *monitor, json_t *reasons)
 		{ COUNTER_STORAGE_FAILED, "flows could not be followed: no room for their state (net.core.optmem_max)" },
 		{ COUNTER_EVENTS_LOST, "events were lost: the ring was full" },
 		{ COUNTER_HELPER_FAILED, "BPF helpers failed" },
+		{ COUNTER_NETNS_UNSEEN, "network namespaces could not be looked into at the start: connections in them that are older are not followed" },
 	};
 	uint64_t counters[COUNTER_COUNT];
 	json_t *object = json_object();
@@ -141,11 +141,8 @@ static json_t *findings_json(const struct agent_counts *counts)
 /* Flows whose bytes never came by the hooks: IPsec does that, and nothing of them is protected. */
 static json_t *sessions_json(const struct agent *agent, json_t *reasons)
 {
-	json_int_t unseen = 0;
+	json_int_t unseen = sessions_unseen_count(agent->sessions);
 
-	for (const struct session *session = sessions_oldest(agent->sessions); session;
-	     session = sessions_newer(agent->sessions, session))
-		unseen += (session->last.facts & FACT(UNSEEN)) != 0;
 	if (unseen)
 		complain(reasons, "%" JSON_INTEGER_FORMAT " flows passed the hooks unseen (IPsec?): not protected", unseen);
 	return json_pack("{s:I,s:I,s:I}", "open", (json_int_t)sessions_open_count(agent->sessions), "closed",

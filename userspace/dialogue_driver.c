@@ -95,7 +95,7 @@ static bool is_condemned(struct dialogue_run *run)
 
 static void commit(struct dialogue_run *run)
 {
-	uint64_t new_facts = run->work.facts & ~run->client.facts;
+	uint64_t new_facts = facts_known(run->work.facts) & ~facts_known(run->client.facts);
 	uint32_t demands = run->work.demands;
 	run->client = run->work;
 	if ((new_facts & FACTS_TO_TELL) || ((demands & DEMAND_AUTH) && (run->client.facts & FACT(CREDENTIAL_CLEAR))))
@@ -124,7 +124,7 @@ bool dialogue_run_client(struct dialogue_run *run, const uint8_t *bytes, size_t 
 		commit(run);
 		return true;
 	}
-	run->stopped = run->work.facts & ~run->client.facts;
+	run->stopped = facts_known(run->work.facts) & ~run->client.facts; /* what was a guess there has left the host */
 	run->client = run->work;
 	run->client.facts |= FACT(BLOCKED);
 	run->blocked = true;
@@ -156,16 +156,14 @@ void dialogue_run_server_lost(struct dialogue_run *run)
 
 void dialogue_run_midway(struct dialogue_run *run)
 {
-	run->client.facts |= FACT(MIDWAY);
-	run->client.state = CLIENT_OPAQUE;
-	run->server.opaque = 1;
+	dialogue_join(&run->client, &run->server, run->implicit_tls);
 }
 
 struct flow_event dialogue_run_event(const struct dialogue_run *run, enum event_reason reason)
 {
 	struct flow_event event = {
 		.flow_id = 1,
-		.facts = run->client.facts | run->server.facts,
+		.facts = facts_known(run->client.facts | run->server.facts),
 		.stopped = run->stopped,
 		.sequence = 1,
 		.server_port = run->implicit_tls ? 465 : 25,
@@ -180,9 +178,10 @@ struct flow_event dialogue_run_event(const struct dialogue_run *run, enum event_
 		.server_alert = run->server.alert,
 		.starttls_anonymous = run->client.anonymoustls,
 	};
-	if (run->client.state != CLIENT_MECHANISM) /* half a name says nothing */
+	bool lost = facts_are_lost(run->client.facts); /* then these are guesses */
+	if (run->client.state != CLIENT_MECHANISM && !lost) /* half a name says nothing */
 		memcpy(event.mechanism, run->client.mechanism, sizeof(event.mechanism));
-	if (run->client.account_known)
+	if (run->client.account_known && !lost)
 		memcpy(event.account, run->client.account, sizeof(event.account));
 	memcpy(event.server_name, run->server.name, sizeof(event.server_name));
 	return event;

@@ -50,7 +50,7 @@ void dialogue_run_server(struct dialogue_run *run, const uint8_t *bytes, size_t 
 /* Bytes of a direction are missing: nothing behind them is read. */
 void dialogue_run_client_lost(struct dialogue_run *run);
 void dialogue_run_server_lost(struct dialogue_run *run);
-/* The flow's beginning was not seen. */
+/* The flow's beginning was not seen: behind the start, before the first segment. */
 void dialogue_run_midway(struct dialogue_run *run);
 /* The event that the kernel would send now. */
 struct flow_event dialogue_run_event(const struct dialogue_run *run, enum event_reason reason);

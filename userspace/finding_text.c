@@ -127,7 +127,7 @@ static const struct finding_text text_STARTTLS_UNUSED = {
 	.meaning =
 		"Encryption was there for the asking. Almost always this is the client's configuration: TLS off, a "
 		"library's default, or an exception that outlived its reason. It is the cheapest finding to mend.",
-	.signature = "STARTTLS in the EHLO reply; the client sends MAIL or AUTH without STARTTLS.",
+	.signature = "STARTTLS in the EHLO reply; the client sends MAIL or AUTH before STARTTLS, or without it.",
 	.severity =
 		"warning" NOT_REQUIRED,
 	.postfix = "Look for \"smtp_tls_security_level = none\" or empty, a \"none\" line in smtp_tls_policy_maps, starttls "

@@ -9,7 +9,7 @@
 #include "tls_names.h"
 
 /* What makes the rest of a flow's story untold. */
-#define FACTS_DOUBT (FACT(CLIENT_GAP) | FACT(SERVER_GAP) | FACT(SERVER_CAP) | FACT(MIDWAY) | FACT(UNSEEN) | FACT(NO_STORAGE))
+#define FACTS_DOUBT (FACT(CLIENT_GAP) | FACT(SERVER_GAP) | FACT(SERVER_CAP) | FACT(UNSEEN) | FACT(NO_STORAGE))
 
 /* What a judgement goes by, read off the event once. */
 struct view {
@@ -50,7 +50,7 @@ static struct view view_of(const struct flow_event *event)
 	view.lmtp = (event->facts & (FACT(LHLO_SENT) | FACT(EHLO_SENT) | FACT(HELO_SENT))) == FACT(LHLO_SENT);
 	if (view.lmtp)
 		view.mail_sent = view.mail_stopped = false;
-	view.doubt = !view.established && (event->facts & FACTS_DOUBT);
+	view.doubt = !view.established && ((event->facts & FACTS_DOUBT) || facts_are_lost(event->facts));
 	view.went_on = view.auth_sent || view.mail_sent || view.auth_stopped || view.mail_stopped ||
 		       (event->facts & FACT(CLIENT_CAP));
 	view.final = view.closed || view.went_on;
@@ -108,6 +108,8 @@ static enum outcome outcome_of(const struct view *view, const char **unknown_rea
 		*unknown_reason = "lmtp";
 	else if (HAS(CLIENT_HELLO))
 		return OUTCOME_FAILED;
+	else if (HAS(MIDWAY)) /* it may have sent something before */
+		*unknown_reason = "midway";
 	else if (was_denied_tls(view))
 		return OUTCOME_REFUSED;
 	else
@@ -158,6 +160,8 @@ static void find_offer(const struct view *view, struct judgement *judgement)
 	/* Postfix takes asterisks in the banner for a firewall that knows no EHLO, and says HELO at once. */
 	if (HAS(BANNER_MASKED) && HAS(HELO_SENT) && !HAS(EHLO_SENT))
 		find(judgement, FINDING_STARTTLS_MASKED, SEVERITY_ERROR);
+	if (HAS(MIDWAY))
+		return; /* what follows goes by what there was not */
 	if (HAS(EHLO_REFUSED) && HAS(HELO_SENT) && !HAS(EHLO_ACCEPTED))
 		find(judgement, FINDING_EHLO_REFUSED, severity);
 	if (HAS(STARTTLS_OFFERED) && !HAS(STARTTLS_ASKED) && view->went_on)
@@ -222,7 +226,7 @@ static void find_cause(const struct view *view, struct judgement *judgement)
 			return;
 		}
 	}
-	judgement->cause_name = HAS(HELO_SENT) && !HAS(EHLO_SENT) ? "helo-only" : "not-known";
+	judgement->cause_name = HAS(HELO_SENT) && !HAS(EHLO_SENT) && !HAS(MIDWAY) ? "helo-only" : "not-known";
 }
 
 static void find_mail(const struct view *view, struct judgement *judgement)

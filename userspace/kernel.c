@@ -213,6 +213,8 @@ struct kernel *kernel_open(const struct config *config, const struct kernel_proc
 		goto failed;
 	}
 	kernel_heartbeat(kernel);
+	kernel_adopt(kernel, config);
+	kernel_heartbeat(kernel);
 	kernel_witness_open(kernel, config); /* last: it looks at many files, and what blocks in clear is at work already */
 	kernel_heartbeat(kernel);
 	return kernel;
@@ -294,6 +296,7 @@ void kernel_tidy(struct kernel *kernel)
 {
 	kernel_blocked_sweep(kernel);
 	kernel_replace_tidy(kernel);
+	kernel_adopt_tidy(kernel);
 	sock_diag_tidy(kernel->diag);
 }
 

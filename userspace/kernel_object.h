@@ -45,11 +45,18 @@ struct kernel {
 	__u64 blocked_swept;    /* where the next sweep of the blocked flows goes on; 0: at the first */
 	_Atomic unsigned replacing; /* objects of other ABI versions that are still at work here */
 	time_t replacing_since; /* seconds of CLOCK_MONOTONIC */
+	uint64_t adopt_position; /* of kernel_adopt_tidy(): key of the map */
 };
 
 /* kernel_policy.c: write the port map; write settings. Return 0 or a negative errno. */
 int kernel_write_ports(struct kernel *kernel, const struct config *config);
 int kernel_write_settings(struct kernel *kernel);
+
+/* kernel_adopt.c. Looks for the connections that were there before the hooks, and hands them over to these. What could not
+ * be looked at is counted. */
+void kernel_adopt(struct kernel *kernel, const struct config *config);
+/* Forgets some of those that have ended without a segment. */
+void kernel_adopt_tidy(struct kernel *kernel);
 
 /* kernel_witness.c. Without uprobes all else goes on: why there is no witness is told by kernel_witness_state(). */
 void kernel_witness_open(struct kernel *kernel, const struct config *config);

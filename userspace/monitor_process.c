@@ -69,13 +69,19 @@ struct pairs {
 	int orders[2];
 };
 
+#define ERRANDS_BYTES (8 << 20) /* some thousands of errands, as many as the ring holds events; taken only as they wait */
+
 static bool make_pairs(struct pairs *pairs)
 {
+	const int size = ERRANDS_BYTES;
 	memset(pairs, -1, sizeof(*pairs));
 	for (unsigned i = 0; i < LANE_COUNT; i++) {
 		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pairs->lanes[i]))
 			return false;
 	}
+	/* where this is not allowed there is room for some hundred of them */
+	setsockopt(pairs->lanes[LANE_SOCKETS][1], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
+	setsockopt(pairs->lanes[LANE_WITNESS][1], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
 	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pairs->orders) == 0;
 }
 
@@ -217,6 +223,9 @@ static int supervise(struct supervisor *supervisor)
 	int result;
 	if (privileges_drop(supervisor->process->config->privileges.containers, true))
 		return complain("capabilities cannot be given up", EPERM);
+	int error = sandbox_forbid_programs();
+	if (error && supervisor->process->config->privileges.required)
+		return complain_of_hardening("seccomp cannot be applied to the monitor");
 	if (monitor_lane_start(&supervisor->server, LANE_FILES))
 		return complain("no thread", 0);
 	serve(supervisor);

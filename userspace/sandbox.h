@@ -39,6 +39,15 @@ struct sandbox_state {
 int sandbox_enter(const struct sandbox *sandbox, char *error, size_t error_size);
 const struct sandbox_state *sandbox_state(void);
 
+/*
+ * For the monitor, which keeps capabilities: it starts no program, traces nobody, and loads nothing into the kernel but BPF;
+ * whoever makes it do so ends it. Returns 0 or a negative errno. It is for this thread and those that it makes.
+ */
+int sandbox_forbid_programs(void);
+
+/* What that forbids, for the documents: the index-th's name, or NULL behind the last. */
+const char *sandbox_forbidden_name(unsigned index);
+
 /* The system calls of a profile, for the documents and the tests: the index-th's name, or NULL behind the last. */
 const char *sandbox_call_name(enum sandbox_profile profile, unsigned index);
 

@@ -130,6 +130,7 @@ const unsigned sandbox_call_count = sizeof(sandbox_calls) / sizeof(sandbox_calls
 
 #define CALL_INSTRUCTIONS 5
 #define FRAME_INSTRUCTIONS 7
+#define X32_BIT 0x40000000U
 
 static const unsigned field_number = offsetof(struct seccomp_data, nr);
 
@@ -163,14 +164,21 @@ static unsigned append_call(struct sock_filter *at, const struct sandbox_call *c
 	return 2;
 }
 
-/* Returns how many instructions program now has. x32's numbers have bit 30 set: none of them is in the list. */
-static unsigned write_program(struct sock_filter *program, enum sandbox_profile profile)
+/* What every filter begins with: another architecture's numbers mean other calls. Returns how many instructions. */
+static unsigned write_head(struct sock_filter *program)
 {
 	unsigned n = 0;
 	program[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
 	program[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0);
 	program[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
 	program[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, field_number);
+	return n;
+}
+
+/* Returns how many instructions program now has. x32's numbers have bit 30 set: none of them is in the list. */
+static unsigned write_program(struct sock_filter *program, enum sandbox_profile profile)
+{
+	unsigned n = write_head(program);
 	for (unsigned i = 0; i < sandbox_call_count; i++) {
 		if (sandbox_calls[i].profiles & profile)
 			n += append_call(program + n, &sandbox_calls[i]);
@@ -188,6 +196,43 @@ int sandbox_filter(enum sandbox_profile profile)
 	int result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) ? -errno : 0;
 	free(program);
 	return result;
+}
+
+/* ---- the monitor ------------------------------------------------------------------------------------------ */
+
+#define FORBIDDEN(name) { #name, SYS_##name }
+
+static const struct {
+	const char *name;
+	int number;
+} forbidden[] = {
+	FORBIDDEN(execve),	 FORBIDDEN(execveat),	   FORBIDDEN(ptrace),	   FORBIDDEN(process_vm_writev),
+	FORBIDDEN(init_module),	 FORBIDDEN(finit_module),  FORBIDDEN(kexec_load),  FORBIDDEN(kexec_file_load),
+	FORBIDDEN(pivot_root),	 FORBIDDEN(chroot),	   FORBIDDEN(reboot),	   FORBIDDEN(io_uring_setup),
+};
+
+#define FORBIDDEN_COUNT (sizeof(forbidden) / sizeof(forbidden[0]))
+
+int sandbox_forbid_programs(void)
+{
+	struct sock_filter program[FRAME_INSTRUCTIONS + 2 * FORBIDDEN_COUNT];
+	unsigned n = write_head(program);
+#if defined(__x86_64__)
+	program[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, X32_BIT, 0, 1);
+	program[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+#endif
+	for (unsigned i = 0; i < FORBIDDEN_COUNT; i++) {
+		program[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)forbidden[i].number, 0, 1);
+		program[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+	}
+	program[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	const struct sock_fprog filter = { .len = (unsigned short)n, .filter = program };
+	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) ? -errno : 0;
+}
+
+const char *sandbox_forbidden_name(unsigned index)
+{
+	return index < FORBIDDEN_COUNT ? forbidden[index].name : NULL;
 }
 
 const char *sandbox_call_name(enum sandbox_profile profile, unsigned index)

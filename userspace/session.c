@@ -10,6 +10,7 @@ struct sessions {
 	struct table table;
 	unsigned keep, open_max;
 	uint64_t evicted;
+	unsigned unseen; /* of the closed ones */
 	uint64_t given_up_ns; /* opened_ns of the youngest that was given up */
 	uint64_t burdened[SESSIONS_BURDENED_MAX]; /* ids; in turn, but for places that became free */
 	unsigned turn;
@@ -173,14 +174,23 @@ void sessions_take_handshake(struct sessions *sessions, const struct handshake_e
 	session->handshake_read[direction] = event->offset + event->length;
 }
 
+static void forget(struct sessions *sessions, struct table_entry *entry)
+{
+	sessions->unseen -= entry->unseen;
+	table_remove(&sessions->table, entry);
+}
+
 /* The session itself is spared: its caller goes on with it. */
 static void close_session(struct sessions *sessions, struct session *session, struct timespec when)
 {
 	struct table *table = &sessions->table;
+	struct table_entry *entry = table_find(table, session->id);
 	session->closed = when;
-	table_close(table, table_find(table, session->id));
+	table_close(table, entry);
+	entry->unseen = (session->last.facts & FACT(UNSEEN)) != 0;
+	sessions->unseen += entry->unseen;
 	if (table_count(table, TABLE_CLOSED) > sessions->keep && table_count(table, TABLE_CLOSED) > 1)
-		table_remove(table, table_first(table, TABLE_CLOSED));
+		forget(sessions, table_first(table, TABLE_CLOSED));
 }
 
 /*
@@ -207,7 +217,7 @@ static struct session *make(struct sessions *sessions, const struct flow_event *
 static struct session *revive(struct sessions *sessions, struct session *session, const struct flow_event *event)
 {
 	uint32_t told = session->findings_told;
-	table_remove(&sessions->table, table_find(&sessions->table, session->id));
+	forget(sessions, table_find(&sessions->table, session->id));
 	session = make(sessions, event);
 	if (!session)
 		return NULL;
@@ -307,6 +317,11 @@ unsigned sessions_open_count(const struct sessions *sessions)
 unsigned sessions_closed_count(const struct sessions *sessions)
 {
 	return table_count(&sessions->table, TABLE_CLOSED);
+}
+
+unsigned sessions_unseen_count(const struct sessions *sessions)
+{
+	return sessions->unseen;
 }
 
 uint64_t sessions_evicted(const struct sessions *sessions)

@@ -92,6 +92,8 @@ unsigned sessions_open_count(const struct sessions *sessions);
 unsigned sessions_closed_count(const struct sessions *sessions);
 /* How many open sessions were given up because of open_max. */
 uint64_t sessions_evicted(const struct sessions *sessions);
+/* Of the closed ones: flows whose bytes passed the hooks by (UNSEEN). */
+unsigned sessions_unseen_count(const struct sessions *sessions);
 /* How many sessions lost a handshake half read, or certificates, because SESSIONS_BURDENED_MAX others had some, too. */
 uint64_t sessions_shed(const struct sessions *sessions);
 

@@ -122,7 +122,7 @@ static const char *severity_of(const struct judgement *judgement)
 static json_t *process_json(const struct session *session)
 {
 	const struct flow_event *last = &session->last;
-	bool known = last->pid != 0;
+	bool known = last->pid != 0 || last->adopted;
 
 	return json_pack("{s:o,s:o,s:o,s:o}", "pid", code_json(last->pid), "uid",
 			 known ? json_integer(last->uid) : json_null(), "comm", text_json(last->comm, sizeof(last->comm)),
@@ -258,12 +258,18 @@ static void set_details(json_t *object, const struct session *session)
 				      name_json(NAME_OF(require_names, last->require))));
 }
 
+/* Of a flow that was there before the hooks, nobody has counted them. */
+static json_t *bytes_json(const struct flow_event *last, uint64_t bytes)
+{
+	return last->adopted ? json_null() : json_integer((json_int_t)bytes);
+}
+
 json_t *session_json(const struct session *session)
 {
 	const struct flow_event *last = &session->last;
 	char id[SESSION_ID_TEXT_SIZE];
 	json_t *object = json_pack(
-		"{s:s,s:o,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:{s:o,s:o},s:o,s:b,s:b,s:{s:I,s:I}}", "id",
+		"{s:s,s:o,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:{s:o,s:o},s:o,s:b,s:b,s:b,s:{s:o,s:o}}", "id",
 		session_id_text(session->id, id), "opened", time_json(&session->opened), "closed",
 		time_json(&session->closed), "client", endpoint_json(last->client_address, last->client_port), "server",
 		server_json(last), "process", process_json(session), "outcome",
@@ -271,8 +277,8 @@ json_t *session_json(const struct session *session)
 		"facts", facts_json(last->facts), "starttls", starttls_json(last), "auth", "mechanism",
 		text_json(last->mechanism, sizeof(last->mechanism)), "account", text_json(session->account, SIZE_MAX),
 		"tls", tls_json(session), "blocked", (last->facts & FACT(BLOCKED)) != 0, "would_block",
-		(last->facts & FACT(WOULD_BLOCK)) != 0, "bytes", "sent", (json_int_t)last->bytes_sent, "received",
-		(json_int_t)last->bytes_received);
+		(last->facts & FACT(WOULD_BLOCK)) != 0, "midway", (last->facts & FACT(MIDWAY)) != 0, "bytes", "sent",
+		bytes_json(last, last->bytes_sent), "received", bytes_json(last, last->bytes_received));
 
 	if (object)
 		set_details(object, session);

@@ -32,6 +32,7 @@ struct table_entry {
 	} links[2]; /* in TABLE_OPEN or TABLE_CLOSED, and in TABLE_ALL */
 	uint8_t row; /* TABLE_OPEN or TABLE_CLOSED */
 	bool awake;
+	bool unseen;  /* session.c's: it is over, and the hooks have seen none of its bytes */
 	uint8_t slot; /* in table.awake, if that is this entry's number */
 };
 

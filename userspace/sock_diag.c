@@ -99,7 +99,16 @@ static void *open_in_netns(void *argument)
 	return NULL;
 }
 
-static uint64_t netns_cookie(int socket_fd)
+int sock_diag_open_in(int netns_fd)
+{
+	struct opening opening = { .netns_fd = netns_fd, .socket_fd = -EAGAIN };
+	pthread_t thread;
+	if (pthread_create(&thread, NULL, open_in_netns, &opening) == 0)
+		pthread_join(thread, NULL);
+	return opening.socket_fd;
+}
+
+uint64_t sock_diag_netns_cookie(int socket_fd)
 {
 	uint64_t cookie = 0;
 	socklen_t size = sizeof(cookie);
@@ -135,17 +144,14 @@ static struct netns *netns_of(struct sock_diag *diag, const char *path)
 	}
 	struct netns *netns = slot_for(diag, status.st_ino);
 	if (netns->fd < 0) {
-		struct opening opening = { .netns_fd = fd, .socket_fd = -EAGAIN };
-		pthread_t thread;
-		if (pthread_create(&thread, NULL, open_in_netns, &opening) == 0)
-			pthread_join(thread, NULL);
-		if (opening.socket_fd < 0) {
+		int socket_fd = sock_diag_open_in(fd);
+		if (socket_fd < 0) {
 			close(fd);
-			errno = -opening.socket_fd;
+			errno = -socket_fd;
 			return NULL;
 		}
-		netns->fd = opening.socket_fd;
-		netns->cookie = netns_cookie(netns->fd);
+		netns->fd = socket_fd;
+		netns->cookie = sock_diag_netns_cookie(netns->fd);
 		netns->inode = status.st_ino;
 	}
 	close(fd);

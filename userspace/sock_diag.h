@@ -3,6 +3,8 @@
 #ifndef SMTPWARD_SOCK_DIAG_H
 #define SMTPWARD_SOCK_DIAG_H
 
+#include <stdint.h>
+
 #include "event.h"
 
 struct sock_diag; /* keeps a netlink socket for each namespace met lately */
@@ -14,6 +16,12 @@ void sock_diag_free(struct sock_diag *diag);
 /* To be called every few seconds. A socket in a namespace keeps it, and its interfaces, after its container is gone: those
  * that nothing was asked in since the last call but one are closed. */
 void sock_diag_tidy(struct sock_diag *diag);
+
+/* A netlink socket of this protocol in the network namespace behind the descriptor. Returns it, the caller's, or a negative
+ * errno. */
+int sock_diag_open_in(int netns_fd);
+/* SO_NETNS_COOKIE of a socket; 0: not known (before Linux 5.14). */
+uint64_t sock_diag_netns_cookie(int socket_fd);
 
 /* Destroys the event's socket, found by its addresses and made sure of by its cookie. Returns 0, -ENOENT if it is
  * gone already, or another negative errno. */

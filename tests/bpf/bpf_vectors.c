@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "adopt.h"
 #include "dialogue_run.h"
 #include "lab.h"
 #include "said.h"
@@ -29,20 +30,28 @@ static void play(const struct vector *vector, struct lab_connection *connection,
 	}
 }
 
+static struct lab_connection begin(const struct vector *vector, enum lab_family family)
+{
+	uint16_t port = vector->implicit_tls ? lab.implicit_port : lab.starttls_port;
+	return vector->midway ? join_midway(family, port) : lab_connect(family, port);
+}
+
 static bool vector_agrees(const struct vector *vector, enum lab_family family, size_t piece)
 {
 	uint64_t bytes[2] = { 0 };
 	struct dialogue_run run = { 0 };
 	lab_forget_events();
-	struct lab_connection connection = lab_connect(family, vector->implicit_tls ? lab.implicit_port : lab.starttls_port);
+	struct lab_connection connection = begin(vector, family);
 	play(vector, &connection, vector_steps(vector), piece, bytes);
 	struct flow_event kernel = lab_close(&connection);
 	dialogue_run_vector(&run, vector, MODE_MONITOR, &dialogue_run_encrypted, NULL);
 	struct flow_event user = dialogue_run_event(&run, EVENT_CLOSED);
 	assert_int_equal(user.facts, vector->facts);
-	assert_int_equal(kernel.bytes_sent, bytes[0]);
-	/* a FIN of the server's that comes together with the ACK of ours counts as a byte, and does not show */
-	assert_in_range(kernel.bytes_received - bytes[1], 0, 1);
+	if (!vector->midway) {
+		assert_int_equal(kernel.bytes_sent, bytes[0]);
+		/* a FIN of the server's that comes together with the ACK of ours counts as a byte, and does not show */
+		assert_in_range(kernel.bytes_received - bytes[1], 0, 1);
+	}
 	return same(vector->name, &kernel, &user);
 }
 
@@ -110,7 +119,7 @@ static void vectors_blocked(void **state)
 		if (!vector->stops || longest_step(vector) > 60000) /* more than one segment */
 			continue;
 		lab_forget_events();
-		struct lab_connection connection = lab_connect(LAB_IPV4, vector->implicit_tls ? lab.implicit_port : lab.starttls_port);
+		struct lab_connection connection = begin(vector, LAB_IPV4);
 		play(vector, &connection, vector->stops - 1, SIZE_MAX, bytes);
 		size_t length = vector_segment(&vector->steps[vector->stops - 1], segment);
 		assert_int_equal(send(connection.client, segment, length, MSG_NOSIGNAL), length);

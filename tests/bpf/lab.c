@@ -272,6 +272,13 @@ int lab_map(const char *name)
 	return fd;
 }
 
+int lab_program(const char *name)
+{
+	const struct bpf_program *program = bpf_object__find_program_by_name(object, name);
+	assert_non_null(program);
+	return bpf_program__fd(program);
+}
+
 bool lab_has_storage(int fd)
 {
 	struct bpf_map *map = bpf_object__find_map_by_name(object, "flows");

@@ -44,8 +44,9 @@ void lab_set(enum policy_mode mode, const struct policy_rule *fallback, bool use
 void lab_rule(const struct policy_key *key, const struct policy_rule *rule);
 void lab_no_rule(const struct policy_key *key);
 uint64_t lab_counter(enum counter_id id);
-/* The descriptor of one of the object's maps. */
+/* The descriptor of one of the object's maps, or programs. */
 int lab_map(const char *name);
+int lab_program(const char *name);
 /* Whether the socket has a flow's storage. */
 bool lab_has_storage(int fd);
 

@@ -43,7 +43,10 @@ static void write_flow(FILE *stream, const struct vector *vector, unsigned numbe
 		size_t length = vector_segment(&vector->steps[i], segment);
 		enum direction direction = vector->steps[i].side == VECTOR_CLIENT ? FROM_CLIENT : FROM_SERVER;
 		time_ns += SECOND / 1000;
-		MUST(capture_write_bytes(stream, &flow, direction, segment, length, false, time_ns));
+		for (size_t at = 0, n; at < length; at += n) {
+			n = length - at < piece_max ? length - at : piece_max;
+			MUST(capture_write_bytes(stream, &flow, direction, segment + at, n, false, time_ns));
+		}
 	}
 	write_ending(stream, &flow, vector->ending, time_ns);
 }

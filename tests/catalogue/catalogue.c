@@ -18,11 +18,14 @@
 #include "path.h"
 
 #define PAGE_MAX (1 << 20)
+#define CUT_LENGTH_MAX 8000
 
 enum way { USER_SPACE, KERNEL, CAPTURE, WAYS };
 
 static const char *const way_names[WAYS] = { "user space", "kernel", "capture" };
 static char results[WAYS][1000]; /* 0: not played, 'y', 'n' */
+
+size_t piece_max = SIZE_MAX;
 
 static void play_all(enum way way, void (*path)(const struct scenario *scenario, struct conclusion *conclusion))
 {
@@ -57,6 +60,59 @@ static void through_a_capture_file(void **state)
 {
 	(void)state;
 	play_all(CAPTURE, capture_path);
+}
+
+/* Whether a case is one that may be cut, and not so long that cutting it takes a while. */
+static bool is_cut(const struct scenario *scenario)
+{
+	size_t length = 0;
+	bool whole = false;
+	for (unsigned flow = 0; flow < SCENARIO_FLOWS_MAX && scenario->flows[flow].vector; flow++) {
+		const struct vector *vector = scenario->flows[flow].vector;
+		whole |= vector->whole_only != NULL;
+		for (unsigned i = 0; i < vector_steps(vector); i++)
+			length += vector->steps[i].length * vector->steps[i].repeat;
+	}
+	return !whole && length < CUT_LENGTH_MAX;
+}
+
+static void play_cut(const char *label, void (*path)(const struct scenario *scenario, struct conclusion *conclusion), size_t piece)
+{
+	struct conclusion conclusion;
+	unsigned failed = 0, played = 0;
+	size_t count;
+	const struct scenario *list = scenarios(&count);
+	piece_max = piece;
+	for (size_t i = 0; i < count; i++) {
+		if (!is_cut(&list[i]))
+			continue;
+		path(&list[i], &conclusion);
+		played++;
+		failed += !conclusion_fits(&list[i], label, &conclusion);
+	}
+	piece_max = SIZE_MAX;
+	assert_int_equal(failed, 0);
+	assert_true(played > count * 3 / 4);
+}
+
+static void the_same_cut_small_in_user_space(void **state)
+{
+	(void)state;
+	play_cut("user space, byte by byte", user_path, 1);
+}
+
+/* Not byte by byte: the ring is read at the end only. */
+static void the_same_cut_small_in_the_kernel(void **state)
+{
+	(void)state;
+	lab_needed();
+	play_cut("kernel, in small segments", kernel_path, 23);
+}
+
+static void the_same_cut_small_in_a_capture_file(void **state)
+{
+	(void)state;
+	play_cut("capture, byte by byte", capture_path, 1);
 }
 
 /* Every chapter has cases, every case its words, and no name is given twice. */
@@ -123,6 +179,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(through_user_space),
 		cmocka_unit_test(through_the_kernel),
 		cmocka_unit_test(through_a_capture_file),
+		cmocka_unit_test(the_same_cut_small_in_user_space),
+		cmocka_unit_test(the_same_cut_small_in_the_kernel),
+		cmocka_unit_test(the_same_cut_small_in_a_capture_file),
 		cmocka_unit_test(the_page_tells_of_these),
 	};
 	if (argc == 2 && strcmp(argv[1], "--markdown") == 0) {

@@ -33,7 +33,7 @@ static void send_all(const struct vector *vector, struct lab_connection *connect
 		size_t length = vector_segment(&vector->steps[i], segment);
 		bool client = vector->steps[i].side == VECTOR_CLIENT;
 		lab_send(client ? connection->client : connection->server, client ? connection->server : connection->client, segment,
-			 length, SIZE_MAX);
+			 length, piece_max);
 	}
 }
 

@@ -36,6 +36,9 @@ void conclude_take(struct conclude *conclude, uint64_t flow_id, struct conclusio
 struct session;
 void conclusion_of(const struct session *session, struct conclusion *conclusion);
 
+/* Bytes in a segment at most; SIZE_MAX: as the vectors have them. For all paths. */
+extern size_t piece_max;
+
 void user_path(const struct scenario *scenario, struct conclusion *conclusion);
 /* Over real loopback sockets; only in a cmocka test between lab_setup() and lab_teardown(). */
 void kernel_path(const struct scenario *scenario, struct conclusion *conclusion);

@@ -73,10 +73,13 @@ static void play(struct flow *flow, const struct vector *vector)
 	tell(flow, EVENT_OPENED, 1);
 	for (unsigned i = 0; i < vector_steps(vector); i++) {
 		size_t length = vector_segment(&vector->steps[i], segment);
-		if (vector->steps[i].side == VECTOR_CLIENT)
-			play_client(flow, segment, length);
-		else
-			play_server(flow, segment, length);
+		for (size_t at = 0, n; at < length; at += n) {
+			n = length - at < piece_max ? length - at : piece_max;
+			if (vector->steps[i].side == VECTOR_CLIENT)
+				play_client(flow, segment + at, n);
+			else
+				play_server(flow, segment + at, n);
+		}
 	}
 	tell(flow, EVENT_CLOSED, 2);
 }

@@ -16,13 +16,13 @@ MODE = os.environ.get("MATRIX", "")
 KNOWN = matrix.load()
 
 
-def cells():
+def cells(quick=8, slow=32, wanted=lambda fault, sender: True):
     """Of a run of a few minutes: every fault with one sender at least, every sender with several, the slow ones with fewer."""
     for faults, senders in matrix.GROUPS:
         for row, fault in enumerate(faults):
             for column, sender in enumerate(senders):
-                step = 32 if sender.slow else 8
-                if MODE or (3 * row + column) % step == 0:
+                step = slow if sender.slow else quick
+                if wanted(fault, sender) and (MODE or (3 * row + column) % step == 0):
                     yield pytest.param(fault, sender, id=f"{fault.name}-{sender.name}")
 
 
@@ -62,6 +62,27 @@ def test_cell(lab, ca, serve, agent, request, fault, sender):
         KNOWN.setdefault(fault.name, {})[sender.name] = came_of_it
         matrix.KNOWN.write_text(json.dumps(KNOWN, indent=1) + "\n")
     assert fault.racy or came_of_it == KNOWN.get(fault.name, {}).get(sender.name), result.output
+
+
+def gives_in(fault, sender):
+    return KNOWN.get(fault.name, {}).get(sender.name) in (matrix.CLEAR, matrix.CLEAR_ANEW, matrix.SECRET)
+
+
+@pytest.mark.parametrize("fault,sender", cells(quick=12, slow=48, wanted=gives_in))
+def test_blocked(lab, ca, serve, agent, request, fault, sender):
+    """The same cells in block mode: no MAIL and no password reach the server in clear, and nothing is delivered."""
+    server = serve(*fault.behaviours, **{"certificate": "server", **fault.options})
+    agent.set_mode("block")
+    try:
+        result = sender.send(Bench(lab, ca, request.getfixturevalue))
+        sessions = new_sessions(agent, seen_sessions, server.connections())
+    finally:
+        agent.set_mode("monitor")
+    seen_sessions.update(session["id"] for session in sessions)
+    assert matrix.received(server) == matrix.NOTHING, result.output
+    assert not result.delivered, result.output
+    outcomes = {session["outcome"] for session in sessions}
+    assert "blocked" in outcomes and outcomes <= {"blocked", "failed", "refused", "unknown"}, json.dumps(sessions, indent=1)
 
 
 def test_the_page_tells_of_these():

@@ -79,6 +79,7 @@ def test_monitor_keeps_what_is_documented(lab, serve, watch, containers):
     told = status(agent.process.pid)
     assert capabilities(told) == capabilities(told, "CapPrm") == expected
     assert capabilities(told, "CapBnd") <= set(CAPABILITIES)
+    assert told["Seccomp"] == "2", told
     assert set(agent.ask("status")["privileges"]["monitor"]["capabilities"].split()) == expected
     # and with those it still stops what it shall stop, and reads the name of a cgroup
     assert not programs.swaks(lab, "192.0.2.2").delivered

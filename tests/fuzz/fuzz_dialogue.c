@@ -63,12 +63,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 1)
 		return 0;
 	uint8_t options = data[0];
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 2; i++) {
 		dialogue_run_start(&runs[i], options & 1, options & 2 ? MODE_BLOCK : MODE_MONITOR, &dialogue_run_encrypted);
+		if (options & 4)
+			dialogue_run_midway(&runs[i]);
+	}
 	for (size_t at = 1; at + 2 < size;) {
 		size_t length = (size_t)(data[at] & 0x7f) << 8 | data[at + 1];
 		int server = data[at] & 0x80;
-		uint64_t before = runs[0].client.facts | runs[0].server.facts;
+		uint64_t before = facts_known(runs[0].client.facts | runs[0].server.facts);
 		at += 2;
 		length = length > size - at ? size - at : length;
 		if (length == 0)

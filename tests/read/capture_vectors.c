@@ -28,7 +28,7 @@ static bool write_vector(const struct vector *vector, unsigned number, FILE *str
 		.next = { 0xffffff00, 0xfffffff0 }, /* both soon go round */
 	};
 	uint64_t time_ns = (1750000000ULL + number * 7200) * 1000000000;
-	bool good = capture_write_header(stream) && capture_write_open(stream, &flow, time_ns);
+	bool good = capture_write_header(stream) && (vector->midway || capture_write_open(stream, &flow, time_ns));
 	for (unsigned i = 0; good && i < vector_steps(vector); i++) {
 		size_t length = vector_segment(&vector->steps[i], segment);
 		enum direction direction = vector->steps[i].side == VECTOR_CLIENT ? FROM_CLIENT : FROM_SERVER;

@@ -6,6 +6,7 @@ import subprocess
 
 BUILD = os.path.abspath(os.environ.get("BUILD", "../../build"))
 CLI = os.path.join(BUILD, "san", "smtpward")
+PLAIN = os.path.join(BUILD, "smtpward")  # as it is installed: without sanitizers, and with its sandbox
 NOTHING, FOUND, UNREADABLE, USAGE = 0, 1, 2, 64
 
 

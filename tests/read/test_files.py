@@ -55,18 +55,61 @@ def test_lengths_left_to_the_frame(path):
     assert found(only(read(write(path, flow, "raw")))) == SECRET
 
 
-def test_fragments_are_a_gap(path):
-    """Of a segment in fragments the first is read; what follows cannot be known."""
-    flow = Flow().open().talk(*LOGIN_START)
-    segment = flow.packets[-1][2]
-    first, rest = segment[20:44], segment[44:]
-    flow.packets[-1:] = [[flow.time, "S", ipv4("192.0.2.1", "192.0.2.2", first, fragment=0x2000)],
-                         [flow.time, "S", ipv4("192.0.2.1", "192.0.2.2", rest, fragment=3)]]
-    flow.talk("C: MAIL FROM:<a@b>", "S: 250 ok", "C: QUIT").close()
-    answer = read(write(path, flow), status=NOTHING)
+def fragmented(flow, which, sizes=(24, 16), lost=(), order=1, other=None):
+    """Cuts the packets with those numbers into fragments: the first sizes long, and a rest."""
+    packets = []
+    for number, (time, who, packet) in enumerate(flow.packets):
+        if number not in which:
+            packets.append([time, who, packet])
+            continue
+        source, target = flow.address[who], flow.address["S" if who == "C" else "C"]
+        payload = packet[40 if ":" in source else 20:]
+        cuts = [0]
+        for size in sizes:
+            cuts.append(min(len(payload), cuts[-1] + size))
+        cuts.append(len(payload))
+        parts = []
+        for i, (start, end) in enumerate(zip(cuts, cuts[1:])):
+            if start == end or i in lost:
+                continue
+            more, part = end < len(payload), payload[start:end] if other is None or i != 1 else other * (end - start)
+            if ":" in source:
+                head = bytes([0]) + (start | more).to_bytes(2, "big") + number.to_bytes(4, "big")
+                parts.append(ipv6(source, target, part, [(44, head)]))
+            else:
+                made = ipv4(source, target, part, fragment=start // 8 | (0x2000 if more else 0))
+                parts.append(made[:4] + number.to_bytes(2, "big") + made[6:])
+        packets += [[time, who, part] for part in parts[::order]]
+    flow.packets = packets
+    return flow
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("sizes", [(24,), (24, 8), (8, 8, 8), (32, 16)])
+@pytest.mark.parametrize("options", [{}, {"client": CLIENT6, "server": SERVER6}])
+def test_fragments(path, order, sizes, options):
+    count = len(login(**options).packets)
+    answer = read(write(path, fragmented(login(**options), range(3, count), sizes, order=order), "raw"))
+    assert found(only(answer)) == SECRET and answer["files"][0]["fragments"] > 3
+    assert answer["files"][0]["packets_fragmented_lost"] == 0 and answer["files"][0]["gaps"] == 0
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_lost_fragment_is_a_gap(path, lost):
+    answer = read(write(path, fragmented(Flow().open().talk(*LOGIN_START, "C: MAIL FROM:<a@b>", "S: 250 ok", "C: QUIT").close(), [5],
+                                         lost=[lost])), status=NOTHING)
     row = only(answer)
     assert row["outcome"] == "unknown" and row["unknown_reason"] == "gap" and not row["findings"]
-    assert answer["files"][0]["fragments"] == 1
+    assert answer["files"][0]["packets_fragmented_lost"] == 1
+
+
+def test_contradicting_fragments_are_a_gap(path):
+    flow = Flow().open().talk(*LOGIN_START, "C: MAIL FROM:<a@b>", "S: 250 ok", "C: QUIT").close()
+    forged = fragmented(Flow().open().talk(*LOGIN_START), [5], other=b"X")
+    whole = fragmented(flow, [5])
+    flow.packets = whole.packets[:5] + forged.packets[5:8][1:2] + whole.packets[5:]
+    row = only(read(write(path, flow), status=NOTHING))
+    assert row["unknown_reason"] == "gap"
 
 
 LOGIN_START = ("S: 220 mx.example ESMTP", "C: EHLO client.example", "S: 250-mx.example greets you\n250-PIPELINING\n250 STARTTLS")

@@ -146,6 +146,21 @@ def test_joined_midway(path):
     assert b"Subject" not in out.read_bytes()
 
 
+def test_joined_midway_in_a_message(path):
+    """Its lines look like commands, and are not shown."""
+    flow = Flow().open().talk(*HELLO)
+    flow.packets = []
+    lines = b"MAIL FROM:<eve@secret.example>\r\nRSET\r\nAUTH HUSHHUSH AHVzZXI\r\n"
+    flow.send("C", b"EHLO secret.example\r\n").send("C", lines).send("C", b"more secret text\r\n.\r\n")
+    row = only(read(write(path, flow.talk("S: 250 ok", "C: NOOP", "S: 250 ok", "C: RSET", "S: 250 ok", "C: QUIT", "S: 221 bye").close())))
+    assert "resynced" in row["facts"] and not row["findings"]
+    out = record(path, "--session", row["id"])[0]
+    data = out.read_bytes()
+    same(row, only(read(out)))
+    assert b"secret" not in data and b"HUSH" not in data
+    assert b"NOOP\r\n" in data and b"QUIT\r\n" in data
+
+
 def test_every_vector(tmp_path):
     """With its secrets taken out each still comes to the same, or is refused; few are."""
     refused = []

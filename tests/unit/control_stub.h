@@ -28,6 +28,7 @@
 #include "control.h"
 #include "control_socket.h"
 #include "ecs.h"
+#include "facts.h"
 #include "event_ring.h"
 #include "monitor.h"
 #include "session.h"
@@ -178,6 +179,15 @@ unsigned sessions_closed_count(const struct sessions *sessions)
 {
 	(void)sessions;
 	return stub.session_count;
+}
+
+unsigned sessions_unseen_count(const struct sessions *sessions)
+{
+	unsigned count = 0;
+	(void)sessions;
+	for (const struct stub_session *session = stub.sessions; session; session = session->next)
+		count += (session->session.last.facts & FACT(UNSEEN)) != 0;
+	return count;
 }
 
 uint64_t sessions_shed(const struct sessions *sessions)

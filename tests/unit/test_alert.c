@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "alert.h"
@@ -24,6 +25,7 @@ static struct {
 	struct alert last;
 	uint64_t last_id;
 	char account[ACCOUNT_SIZE];
+	char subject[128];
 	unsigned of_severity[SEVERITY_COUNT];
 } emitted;
 
@@ -35,6 +37,7 @@ static void emit(void *context, const struct alert *alert)
 	emitted.last = *alert;
 	emitted.last_id = alert->session->id;
 	emitted.of_severity[alert->severity]++;
+	strcpy(emitted.subject, alert->session->identity ? alert->session->identity->check.subject : "");
 	strcpy(emitted.account, alert->session->account ? alert->session->account : "");
 }
 
@@ -264,6 +267,28 @@ static void the_table_is_bounded_and_what_gives_way_is_counted(void **state)
 	assert_int_equal(counts().raised, raised);
 }
 
+/* What waits for its window outlives the session in the table, and what that owned. */
+static void a_held_alert_has_an_identity_of_its_own(void **state)
+{
+	(void)state;
+	struct session session = make_session(1);
+	struct identity_record *record = calloc(1, sizeof(*record));
+	assert_non_null(record);
+	session.identity = record;
+	record->check.made = true;
+	strcpy(record->check.subject, "CN=first");
+	alerts_raise(alerts, &session, FINDING_CERTIFICATE_UNTRUSTED, SEVERITY_WARNING, at(0));
+	session.id = 2;
+	alerts_raise(alerts, &session, FINDING_CERTIFICATE_UNTRUSTED, SEVERITY_WARNING, at(1));
+	memset(record, 0xff, sizeof(*record));
+	free(record);
+	session.identity = NULL;
+	assert_int_equal(emitted.count, 1);
+	alerts_flush(alerts, at(2));
+	assert_int_equal(emitted.count, 2);
+	assert_string_equal(emitted.subject, "CN=first");
+}
+
 static void flush_tells_all(void **state)
 {
 	(void)state;
@@ -302,6 +327,7 @@ int main(void)
 		TEST(the_rate_delays_and_loses_nothing),
 		TEST(the_gravest_is_told_first),
 		TEST(the_table_is_bounded_and_what_gives_way_is_counted),
+		TEST(a_held_alert_has_an_identity_of_its_own),
 		TEST(flush_tells_all),
 		TEST(a_clock_set_back_costs_one_window),
 	};

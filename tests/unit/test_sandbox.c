@@ -195,6 +195,24 @@ static void the_reader_is_stopped(void **state)
 	assert_int_equal(in_sandbox(SANDBOX_READER, become_root), KILLED);
 }
 
+static void the_monitor_starts_no_program(void **state)
+{
+	static int (*const tries[])(void) = { run_a_program, trace, use_io_uring, call_by_x32 };
+	(void)state;
+	for (size_t i = 0; i < sizeof(tries) / sizeof(tries[0]); i++) {
+		int status;
+		pid_t child = fork();
+		if (child == 0) {
+			if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || sandbox_forbid_programs() || open_a_netlink_socket())
+				_exit(1);
+			tries[i]();
+			_exit(0);
+		}
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
+	}
+}
+
 /* ---- what must work --------------------------------------------------------------------------------------- */
 
 static int read_the_readable(void)
@@ -387,6 +405,7 @@ int main(void)
 		cmocka_unit_test(the_agent_is_stopped),
 		cmocka_unit_test(files_out_of_reach),
 		cmocka_unit_test(the_reader_is_stopped),
+		cmocka_unit_test(the_monitor_starts_no_program),
 		cmocka_unit_test(the_agent_can_do_its_work),
 		cmocka_unit_test(numbers_are_checked),
 		cmocka_unit_test(the_reader_survives_its_files),

@@ -117,6 +117,19 @@ static void the_newest_closed_ones_are_kept(void **state)
 	assert_int_equal(sessions_evicted(sessions), 0);
 }
 
+static void unseen_ones_are_counted_as_long_as_they_are_kept(void **state)
+{
+	struct sessions *sessions = *state;
+	struct flow_event end = make_event(1, 1, EVENT_CLOSED);
+	end.facts = FACT(UNSEEN);
+	sessions_take(sessions, &end);
+	take(sessions, 2, 1, EVENT_CLOSED);
+	assert_int_equal(sessions_unseen_count(sessions), 1);
+	for (uint64_t id = 3; id < 3 + KEEP; id++)
+		take(sessions, id, 1, EVENT_CLOSED);
+	assert_int_equal(sessions_unseen_count(sessions), 0);
+}
+
 static void the_session_just_closed_stays(void **state)
 {
 	struct sessions *sessions = *state;
@@ -259,6 +272,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(nothing_comes_behind_the_close, setup, teardown),
 		cmocka_unit_test_setup_teardown(wall_clock_times_are_near, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_newest_closed_ones_are_kept, setup, teardown),
+		cmocka_unit_test_setup_teardown(unseen_ones_are_counted_as_long_as_they_are_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_session_just_closed_stays, setup, teardown),
 		cmocka_unit_test_setup_teardown(too_many_open_ones_give_way, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_end_of_one_given_up_is_no_session, setup, teardown),

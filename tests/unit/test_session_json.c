@@ -79,10 +79,28 @@ static void what_is_absent_is_null_or_an_empty_list(void **state)
 		    "\"auth\":{\"mechanism\":null,\"account\":null},"
 		    "\"tls\":{\"established\":false,\"from_start\":false,\"client_alert\":null,\"server_alert\":null,"
 		    "\"version\":null,\"cipher\":null,\"group\":null,\"server_name\":null,\"alpn\":null,\"resumed\":null,\"ja4\":null},"
-		    "\"blocked\":false,\"would_block\":false,\"bytes\":{\"sent\":0,\"received\":0},"
+		    "\"blocked\":false,\"would_block\":false,\"midway\":false,\"bytes\":{\"sent\":0,\"received\":0},"
 		    "\"severity\":null,\"cause\":null,\"unknown_reason\":null,\"linked_session\":null,\"identity\":null,"
 		    "\"held_ms\":null,\"end\":null,"
 		    "\"events_missed\":0,\"policy\":{\"rule\":0,\"require\":\"none\"}}");
+}
+
+/* Of a flow that was there first nobody has counted the bytes; its owner is known even where no process is. */
+static void a_flow_that_was_there_first_says_so(void **state)
+{
+	struct session session = bare_session();
+	(void)state;
+	session.last.adopted = 1;
+	session.last.facts = FACT(MIDWAY);
+	session.last.uid = 33;
+	session.last.bytes_sent = 7;
+	json_t *object = session_json(&session);
+	assert_true(json_is_true(json_object_get(object, "midway")));
+	assert_true(json_is_null(json_object_get(json_object_get(object, "bytes"), "sent")));
+	assert_true(json_is_null(json_object_get(json_object_get(object, "bytes"), "received")));
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(object, "process"), "uid")), 33);
+	assert_true(json_is_null(json_object_get(json_object_get(object, "process"), "pid")));
+	json_decref(object);
 }
 
 static void everything_that_is_known_is_told(void **state)
@@ -102,7 +120,7 @@ static void everything_that_is_known_is_told(void **state)
 		    "\"auth\":{\"mechanism\":\"PLAIN\",\"account\":\"alice\"},"
 		    "\"tls\":{\"established\":false,\"from_start\":false,\"client_alert\":null,\"server_alert\":null,"
 		    "\"version\":null,\"cipher\":null,\"group\":null,\"server_name\":null,\"alpn\":null,\"resumed\":null,\"ja4\":null},"
-		    "\"blocked\":false,\"would_block\":true,\"bytes\":{\"sent\":1099511627776,\"received\":7},"
+		    "\"blocked\":false,\"would_block\":true,\"midway\":false,\"bytes\":{\"sent\":1099511627776,\"received\":7},"
 		    "\"severity\":\"critical\",\"cause\":\"starttls-missing\",\"unknown_reason\":null,"
 		    "\"linked_session\":\"0000000000000002\",\"identity\":null,\"held_ms\":null,\"end\":\"server\",\"events_missed\":1,"
 		    "\"policy\":{\"rule\":0,\"require\":\"encrypted\"}}");
@@ -209,6 +227,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_absent_is_null_or_an_empty_list),
+		cmocka_unit_test(a_flow_that_was_there_first_says_so),
 		cmocka_unit_test(everything_that_is_known_is_told),
 		cmocka_unit_test(root_is_a_user_too),
 		cmocka_unit_test(alerts_have_their_names),

@@ -86,6 +86,11 @@ static void doubt_follows_the_policy(void **state)
 	}
 	/* joined midway, a line may be one of a message */
 	assert_int_equal(verdict(FACT(MIDWAY), DEMAND_AUTH, ENCRYPTED), VERDICT_PASS);
+	/* once the dialogue is found again, it is a command */
+	assert_int_equal(verdict(FACT(MIDWAY) | FACT(RESYNCED), DEMAND_AUTH, ENCRYPTED), VERDICT_BLOCK);
+	struct policy_rule strict = ENCRYPTED;
+	strict.unknown = DOUBT_BLOCK;
+	assert_int_equal(verdict(FACT(MIDWAY) | FACT(RESYNCED), 0, strict), VERDICT_PASS);
 	/* what was read in order before the gap stands */
 	assert_int_equal(verdict(FACT(CLIENT_GAP), DEMAND_AUTH, ENCRYPTED), VERDICT_BLOCK);
 }
@@ -139,6 +144,8 @@ static void no_cut_lets_a_command_through(void **state)
 			struct dialogue_run run = { 0 };
 			unsigned stopped = dialogue_run_vector(&run, vector, MODE_BLOCK, &dialogue_run_encrypted, &cut);
 			assert_int_equal(stopped, vector->stops);
+			if (vector->midway)
+				continue; /* those that led back into the dialogue had left */
 			/* the fact that was stopped is among those of the dropped piece, so its command was not complete before */
 			assert_int_not_equal(run.stopped & (FACT(AUTH_CLEAR) | FACT(MAIL_CLEAR) | FACT(CLIENT_CAP)), 0);
 			assert_int_equal(run.client.facts & ~run.stopped & (FACT(AUTH_CLEAR) | FACT(MAIL_CLEAR) | FACT(CREDENTIAL_CLEAR)), 0);

@@ -99,7 +99,7 @@
 	  .steps = { GREETING, EHLO, AUTH_OFFER, C("AUTH CRAM-MD5\r\n"), S("538 encryption required\r\n"), STARTTLS, GO, TLS_13 },
 	  .facts = ACCEPTED | FACT(AUTH_OFFERED) | FACT(AUTH_CLEAR) | FACT(WOULD_BLOCK) | TLS_UP, .codes = { 220, 250, 220, 538 },
 	  .mechanism = "CRAM-MD5", .outcome = OUTCOME_ENCRYPTED, .stops = 4 },
-	{ .name = "auth-refused-then-another", KNOWN(CREDENTIAL, "one mechanism is refused, so the client takes a weaker one", "RFC 4422 section 6.1.2"),
+	{ .name = "auth-refused-then-another", KNOWN(CREDENTIAL, "one mechanism is refused, so the client takes a weaker one", "RFC 4422 section 6.1"),
 	  .steps = { GREETING, EHLO, AUTH_OFFER, C("AUTH CRAM-MD5\r\n"), S("504 no\r\n"), C("AUTH LOGIN\r\n"), S("334 VXNlcm5hbWU6\r\n"),
 		     C("dXNlckBteC5leGFtcGxl\r\n"), S("334 UGFzc3dvcmQ6\r\n"), C("aHVudGVyMi1wYTU1\r\n"), S("535 wrong\r\n"), QUIT, BYE },
 	  .facts = AUTH_FACTS | AUTHED | LEFT, .codes = { 220, 250, 0, 535 }, .mechanism = "LOGIN", .account = "user@mx.example",

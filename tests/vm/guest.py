@@ -19,7 +19,7 @@ VETH = ("10.9.0.1", "fd00:9::1")  # this side's; the mail comes from the namespa
 
 def tell(how, name, why=""):
     why = " ".join(str(why).split())
-    print(f"{how}: {name}" + (f": {why[-1500:]}" if why else ""), flush=True)
+    print(f"{how}: {name}" + (f": {why[-6000:]}" if why else ""), flush=True)
 
 
 def check(name):
@@ -65,7 +65,13 @@ class Agent:
         self.output = open("/run/smtpwardd.log", "w+b")
         self.process = subprocess.Popen(["/smtpwardd", "-f", "-c", "/run/smtpward.yaml"], stdout=self.output,
                                         stderr=self.output, env=dict(os.environ, SMTPWARD_DEBUG="1"))
-        wait_until(self.answers, "the agent answers")
+        try:
+            wait_until(self.answers, "the agent answers")
+        except AssertionError as error:
+            self.output.seek(0)
+            at_work = subprocess.run("for p in /proc/[0-9]*; do grep -q smtpwardd $p/comm && cat $p/status $p/wchan $p/stack; done",
+                                     shell=True, capture_output=True, text=True).stdout
+            raise AssertionError(f"{error}: {self.output.read().decode()}: {at_work}") from None
 
     def answers(self):
         if self.process.poll() is not None:

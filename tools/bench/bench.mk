@@ -8,7 +8,10 @@ $(BUILD)/bench/handshakes: $(BUILD)/bench/handshakes.o
 $(BUILD)/bench/flows: $(patsubst %,$(BUILD)/bench/%.o,flows programs ring sockets tls)
 $(BUILD)/bench/latency: $(patsubst %,$(BUILD)/bench/%.o,latency ring sockets)
 
-BENCH := $(patsubst %,$(BUILD)/bench/%,packet run_time handshakes flows latency)
+$(BUILD)/bench/captured: $(BUILD)/bench/captured.o $(BUILD)/userspace/capture_write.o
+$(BUILD)/bench/run_once: $(BUILD)/bench/run_once.o
+
+BENCH := $(patsubst %,$(BUILD)/bench/%,packet run_time handshakes flows latency captured run_once)
 .PHONY: bench-programs
 bench-programs: $(BENCH)
 

@@ -21,7 +21,10 @@ server received:
 - gives up: the server received nothing of the mail.
 
 For each cell the tests check that smtpward told the same: outcome `cleartext` and the finding `cleartext-mail` where the mail
-came in clear and nowhere else (`cleartext-auth` for a password), with the reason beside it; and none of the findings that the fault cannot explain.
+came in clear and nowhere else (`cleartext-auth` for a password), with the reason beside it; and none of the findings that the
+fault cannot explain.
+
+Every cell in clear is also played in block mode: there no command of the mail and no password may reach the server.
 
 Postfix is watched for one attempt to deliver. Where it defers the mail after a failed handshake, a later attempt goes in clear at
 level `may`: it does so once the message is some minutes old.
@@ -31,9 +34,9 @@ level `may`: it does so once the message is some minutes old.
 {advice}
 """
 
-ADVICE = """1. **Insist.** Of the programs that were told to insist on TLS {insisting}. Of those that use it where it is offered,
-   every one sent the mail in clear when STARTTLS was taken out of the server's reply. Opportunistic TLS helps against those who
-   listen, not against those who can change a byte.
+ADVICE = """1. **Insist.** Of the programs that were told to insist on TLS {insisting}.
+   Of those that use it where it is offered, every one sent the mail in clear when STARTTLS was taken out of the server's
+   reply. Opportunistic TLS helps against those who listen, not against those who can change a byte.
 2. The setting that insists: swaks `-tls`; Python's `smtplib`: call `starttls()` always and let its exception end the session;
    Postfix `smtp_tls_security_level = encrypt` (better: `verify` or `secure`); Exim `hosts_require_tls`; OpenSMTPD
    `relay host smtp+tls://…`; msmtp `tls on`; curl `--ssl-reqd`; nodemailer `requireTLS: true`; s-nail `smtp-use-starttls`.

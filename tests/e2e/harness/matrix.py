@@ -83,7 +83,7 @@ FAULTS = [
     Fault("220-silent", "the 220, then silence", ("after-220=silent", WAITING), FAILED, may=NOT_STARTED | UNUSED),
     Fault("220-close", "the 220, then the end of the connection", ("after-220=close",), FAILED | NOT_STARTED, may=UNUSED),
     Fault("220-reset", "the 220, then a reset", ("after-220=reset",), FAILED | NOT_STARTED, may=UNUSED),
-    Fault("220-garbage", "the 220, then garbage", ("after-220=garbage",), FAILED | NOT_STARTED, may={"reply-injection"} | UNUSED),
+    Fault("220-garbage", "the 220, then garbage", ("after-220=garbage", WAITING), FAILED | NOT_STARTED, may={"reply-injection"} | UNUSED),
     Fault("220-plaintext", "the 220, and the server goes on in clear", ("after-220=plaintext", WAITING), FAILED | NOT_STARTED,
           may=UNUSED | {"reply-injection"}),
     Fault("220-alert", "the 220, then the alert handshake_failure", ("after-220=alert-40", WAITING), FAILED | NOT_STARTED, may=UNUSED),
