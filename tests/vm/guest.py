@@ -58,7 +58,7 @@ class Agent:
     def __init__(self, mode):
         rules = [{"to": "127.0.0.0/8", "require": "encrypted"}, {"to": "::1", "require": "encrypted"},
                  {"to": VERIFIED_ONLY, "require": "verified", "undecided": "block"}]
-        config = {"mode": mode, "control_socket": CONTROL, "syslog": {"enabled": False}, "journal": "off",
+        config = {"mode": mode, "on_exit": "detach", "control_socket": CONTROL, "syslog": {"enabled": False}, "journal": "off",
                   "metrics": {"enabled": False},
                   "privileges": {"hardening": "available"},  # Linux 5.10 has no Landlock
                   "identity": {"trust": "/tls/ca.pem"}, "policy": {"default": {"require": "encrypted"}, "rules": rules}}
