@@ -108,6 +108,11 @@ def programs_loaded():
     return [p["name"] for p in json.loads(told.stdout) if p.get("name", "").startswith("smtpward_")]
 
 
+def hooks_loaded():
+    """Those of the socket hooks; the one that announces connections is in the agent's hands alone."""
+    return [name for name in programs_loaded() if name != "smtpward_announce"]
+
+
 # ---- the checks ------------------------------------------------------------------------------------------------
 
 
@@ -238,12 +243,12 @@ def check_dead_starttls(server, address):
 @check("kill -9 in block mode leaves the programs at work")
 def check_kill(agent):
     expect(agent.end(signal.SIGKILL) == -signal.SIGKILL)
-    expect(sorted(set(programs_loaded())) and len(programs_loaded()) == 5, programs_loaded())
+    expect(len(hooks_loaded()) == 5, programs_loaded())
 
 
 @check("a new agent takes over, without a second set of programs")
 def check_take_over(agent):
-    wait_until(lambda: len(programs_loaded()) == 5, f"the old programs go: {programs_loaded()}")
+    wait_until(lambda: len(hooks_loaded()) == 5, f"the old programs go: {programs_loaded()}")
     expect(agent.ask("status")["mode"] == "block")
 
 
