@@ -253,6 +253,40 @@ def test_unknown_is_blocked_where_policy_says_so(routed, serve, watch):
     expect(agent.session(), "blocked", [], ["midway", "blocked"], blocked=True)
 
 
+@pytest.fixture
+def tunnel(routed):
+    """A second way to the server, by interfaces without a link layer header."""
+    if not pathlib.Path("/dev/net/tun").exists():
+        pytest.skip("this kernel has no TUN devices")
+    child = routed.start(None, [PYTHON, CLIENTS.parent / "harness" / "tun_pair.py", "tun0", routed.ns["router"], routed.ns["server"]],
+                         stdout=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "ready\n"
+    for side, address in (("router", "203.0.113.1"), ("server", "203.0.113.2")):
+        sh("ip", "-n", routed.ns[side], "addr", "add", f"{address}/24", "dev", "tun0")
+        sh("ip", "-n", routed.ns[side], "link", "set", "tun0", "up")
+    sh("ip", "-n", routed.ns["server"], "route", "add", "192.0.2.0/24", "dev", "tun0")
+    yield "203.0.113.2"
+    child.kill()
+    child.wait()
+
+
+def test_without_a_link_layer_a_session_is_seen(routed, serve, watch, tunnel):
+    serve("strip", "auth=PLAIN", addresses=[tunnel])
+    agent = watch(["tun0"])
+    assert smtplib(routed, tunnel, 587, auth="PLAIN", watched=False).delivered
+    expect(agent.session(), "cleartext", ["cleartext-auth", "cleartext-mail", "starttls-missing"], interface="tun0")
+
+
+@pytest.mark.parametrize("where", [["tun0"], ["lan0"], ["tun0", "lan0"]], ids="+".join)
+def test_without_a_link_layer_both_ends_are_reset(routed, serve, watch, tunnel, where):
+    server = serve("strip", "auth=PLAIN", addresses=[tunnel])
+    watch(where, mode="block")
+    assert "104" in smtplib(routed, tunnel, 587, auth="PLAIN", watched=False).output
+    server.wait_closed()
+    assert server.ends() == ["ECONNRESET"]
+    server.assert_nothing("AUTH", *SECRETS)
+
+
 # ---- life -------------------------------------------------------------------------------------------------------
 
 
