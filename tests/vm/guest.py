@@ -70,7 +70,7 @@ class Agent:
         self.process = subprocess.Popen(["/smtpwardd", "-f", "-c", "/run/smtpward.yaml"], stdout=self.output,
                                         stderr=self.output, env=dict(os.environ, SMTPWARD_DEBUG="1"))
         try:
-            wait_until(self.answers, "the agent answers")
+            wait_until(self.answers, "the agent answers", 600)  # the verifier, on a machine that has much else to do
         except AssertionError as error:
             self.output.seek(0)
             at_work = subprocess.run("for p in /proc/[0-9]*; do grep -q smtpwardd $p/comm && cat $p/status $p/wchan $p/stack; done",
