@@ -116,7 +116,7 @@ uninstall:
 		$(DESTDIR)$(MANDIR)/man5/smtpward.yaml.5 $(DESTDIR)$(MANDIR)/man8/smtpwardd.8 \
 		$(DESTDIR)$(UNITDIR)/smtpwardd.service $(DESTDIR)$(SYSUSERSDIR)/smtpward.conf \
 		$(DESTDIR)$(PREFIX)/share/smtpward/containers.conf
-	@echo "the configuration stays: $(DESTDIR)$(SYSCONFDIR)/smtpward"
+	@echo "the configuration stays: $(DESTDIR)$(SYSCONFDIR)/smtpward; so do hooks in the kernel (rm -r /sys/fs/bpf/smtpward)"
 
 help:
 	@echo "make             build $(BUILD)/smtpwardd and $(BUILD)/smtpward"
@@ -124,6 +124,7 @@ help:
 	@echo "make check       install what is missing, build, run all tests (root; SUITES='unit e2e' for some)"
 	@echo "make demo        a credential exposed, then stopped, in network namespaces (root)"
 	@echo "make bench       what it costs (root)"
+	@echo "make soak        200,000 sessions of every sort, and memory that stays flat (root; SOAK=N)"
 	@echo "make fuzz        FUZZ_TIME=3600 FUZZERS='event config' for an hour each of some (default: a minute each of all)"
 	@echo "make install     DESTDIR= PREFIX=$(PREFIX); make uninstall"
 

@@ -207,7 +207,7 @@ static __noinline int egress(struct __sk_buff *skb, struct flow *flow)
 	}
 	if (segment.length == 0)
 		return PASS;
-	if ((flow->client.facts & FACT(MIDWAY)) && blocked_is_known(flow->socket_cookie))
+	if (flow->adopted && blocked_is_known(flow->socket_cookie))
 		flow->blocked = 1; /* by an object of another version, which may be gone by now */
 	if (flow->blocked) {
 		count(COUNTER_SEGMENTS_DROPPED);

@@ -30,7 +30,7 @@ int monitor_orders_fd(const struct monitor *monitor);
 int monitor_start(struct monitor *monitor, const struct config *config, uint64_t *ring_size, struct kernel_problem *problem);
 /* The agent is at work (again): whoever waited for the start or for a reload is told. */
 void monitor_started(struct monitor *monitor);
-/* Detaches everything. */
+/* Lets go of the kernel: what stays there is as the configuration's on_exit says. */
 void monitor_stop(struct monitor *monitor);
 /* The agent's sign of life, every second: for the kernel, which else waits for no verdict, and for the service manager. */
 void monitor_heartbeat(struct monitor *monitor);

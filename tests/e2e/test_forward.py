@@ -18,6 +18,7 @@ from harness import BUILD, CLIENTS, TOOLS
 from harness.agent import Agent, expect
 from harness.fault_server import FaultServer
 from harness.lab import sh, wait_until
+from harness.paused import Paused
 from harness.programs import BODY, PASSWORD, PYTHON, SENDER, USER, smtplib
 from harness.routed import ADDRESSES, ROUTERS, RoutedLab
 
@@ -175,6 +176,19 @@ def test_a_container_of_this_host_counts_once(routed, serve, watch):
     session = agent.session()
     expect(session, "cleartext", ["cleartext-mail", "starttls-missing"], forwarded=False, interface=None)
     assert session["process"]["pid"] and agent.ask("status")["counters"]["kernel"]["forwards_opened"] == 0
+
+
+def test_a_containers_connection_that_was_there_first_counts_once(routed, serve, watch):
+    serve("strip")
+    greet = [["expect", "220"], ["send", "EHLO x\r\n"], ["expect", "250 "]]
+    client = Paused(routed, greet, greet[1:] + [["send", "MAIL FROM:<a@b>\r\n"], ["expect", "250"], ["send", "QUIT\r\n"], ["end"]],
+                    host=ADDRESSES["server"][0])
+    agent = watch()
+    client.go_on()
+    session = agent.session()
+    expect(session, "cleartext", ["cleartext-mail", "starttls-missing"], ["midway", "resynced"], forwarded=False)
+    assert session["process"]["pid"] == client.process.pid
+    assert agent.ask("status")["counters"]["kernel"]["forwards_opened"] == 0
 
 
 @pytest.fixture

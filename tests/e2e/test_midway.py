@@ -9,7 +9,8 @@ import pytest
 
 from harness import CLIENTS
 from harness.agent import expect
-from harness.lab import ADDRESSES, sh, wait_until
+from harness.lab import ADDRESSES, wait_until
+from harness.paused import Paused
 from harness.programs import PYTHON, SENDER
 
 GREET = [["expect", "220"], ["send", "EHLO x\r\n"], ["expect", "250 "]]
@@ -21,26 +22,6 @@ RCPT = [["send", "RCPT TO:<bob@example.net>\r\n"], ["expect", "250"]]
 DATA = [["send", "DATA\r\n"], ["expect", "354"]]
 AUTH = "AUTH PLAIN AHVzZXJAbXguZXhhbXBsZQBodW50ZXIyLXBhNTU=\r\n"
 TRAP = f"MAIL FROM:<{SENDER}>\r\n{AUTH}RCPT TO:<bob@example.net>\r\n"
-
-
-class Paused:
-    """A client that stops between two of its steps, until it is told to go on."""
-
-    numbers = iter(range(1000000))
-
-    def __init__(self, lab, before, after, host="192.0.2.2", port=25, **where):
-        number = next(self.numbers)
-        self.here, self.go = lab.scratch / f"here-{number}", lab.scratch / f"go-{number}"
-        steps = before + [["touch", str(self.here)], ["await", str(self.go)]] + after
-        where = where or {"watched": True}
-        self.process = lab.start("client", [PYTHON, CLIENTS / "raw.py", host, str(port), json.dumps(steps)],
-                                 stdout=subprocess.PIPE, text=True, **where)
-        wait_until(self.here.exists, "the client waits")
-
-    def go_on(self):
-        self.go.touch()
-        report = json.loads(self.process.communicate(timeout=60)[0])
-        return report
 
 
 def only_session(agent):

@@ -16,7 +16,7 @@ from harness.lab import sh, wait_until
 from harness.life import blocked_flows
 
 SOAK = int(os.environ.get("SOAK", "5000"))
-CHUNK = 500    # sessions between two looks at the ring: nothing shall be lost
+CHUNK = 1000 if SOAK > 50000 else 500  # sessions between two looks at the ring: nothing shall be lost
 KEEP = 400     # closed sessions that the agent remembers
 SMALL_KB = 384  # what a heap of a few megabytes moves by itself
 

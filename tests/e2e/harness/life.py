@@ -11,6 +11,7 @@ from .lab import sh
 from .programs import PYTHON
 
 PINS = pathlib.Path("/sys/fs/bpf/smtpward")
+BLOCKED = PINS / "blocked-1"  # for all cgroups and versions
 SECRET = base64.b64encode(b"\0life@example.org\0Lifelong-Secret-77").decode()
 OTHER_ABI = BUILD / "smtpwardd_other_abi"
 
@@ -32,9 +33,9 @@ def pins(lab):
 
 def blocked_flows():
     """The sockets in the map that all versions share."""
-    if not (PINS / "blocked-1").exists():
+    if not BLOCKED.exists():
         return []
-    return json.loads(sh("bpftool", "-j", "map", "dump", "pinned", PINS / "blocked-1").stdout)
+    return json.loads(sh("bpftool", "-j", "map", "dump", "pinned", BLOCKED).stdout)
 
 
 def detach(lab, *arguments, json_too=False):
