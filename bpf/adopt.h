@@ -63,8 +63,11 @@ static __always_inline void adopt_position(struct flow *flow, const struct bpf_t
 	}
 }
 
-/* Storage for the segment's socket, if it is one of those. */
-static __noinline struct flow *adopt(struct __sk_buff *skb)
+/*
+ * Makes storage for the segment's socket, if it is one of those. Returns 1 if there is some now. A function of its own, for the
+ * verifier's sake, as client_chunk() is.
+ */
+__noinline int adopt(struct __sk_buff *skb)
 {
 	struct policy_rule rule = {};
 	struct bpf_sock *sk = skb->sk;
@@ -90,17 +93,22 @@ static __noinline struct flow *adopt(struct __sk_buff *skb)
 	if (!flow->sequence)
 		emit(flow, EVENT_OPENED);
 	WRITE_ONCE(flow->watched, 1);
-	return flow;
+	return 1;
 }
 
 /*
  * The end of such a flow, behind a segment of it that passed. A FIN or RST from the network may be forged; what the client
  * itself has sent is sure: behind its FIN it sends nothing more, and the agent finds those that end otherwise.
  */
-static __noinline int adopted_end(struct __sk_buff *skb, struct flow *flow, __u32 from_server)
+__noinline int adopted_end(struct __sk_buff *skb, __u32 from_server)
 {
 	struct segment segment = {};
-	if (!segment_read(skb, &segment) || !(segment.fin || segment.rst))
+	struct bpf_sock *sk = skb->sk;
+	struct flow *flow;
+	if (!sk || !segment_read(skb, &segment) || !(segment.fin || segment.rst))
+		return 0;
+	flow = bpf_sk_storage_get(&flows, sk, 0, 0);
+	if (!flow)
 		return 0;
 	if (from_server && segment.fin)
 		flow->server_fin = 1;

@@ -250,8 +250,8 @@ int smtpward_egress(struct __sk_buff *skb)
 	if (!sk)
 		return PASS;
 	struct flow *flow = bpf_sk_storage_get(&flows, sk, 0, 0);
-	if (!flow)
-		flow = adopt(skb);
+	if (!flow && adopt(skb))
+		flow = bpf_sk_storage_get(&flows, sk, 0, 0);
 	if (!flow)
 		return egress_without_storage(skb);
 	if (!flow->watched)
@@ -259,7 +259,7 @@ int smtpward_egress(struct __sk_buff *skb)
 	if (!flow->settled && egress(skb, flow) == DROP)
 		return DROP;
 	if (flow->adopted)
-		adopted_end(skb, flow, 0);
+		adopted_end(skb, 0);
 	return PASS;
 }
 
@@ -334,8 +334,9 @@ static __always_inline bool ingress_leave(struct flow *flow)
 }
 
 /*
- * Bytes that were read come again. TCP looks at checksum, time stamps and window only behind this hook: where the socket
- * has not got them by now, the copy that was read was dropped, and this one may say something else.
+ * Bytes that were read come again, or what follows them is missing. TCP looks at checksum, time stamps and window only
+ * behind this hook: where the socket has not got what was read by now, that copy was dropped, and the one that takes its
+ * place may say something else.
  */
 static __always_inline bool first_copy_was_dropped(struct __sk_buff *skb, const struct flow *flow, const struct segment *segment)
 {
@@ -357,7 +358,7 @@ static __always_inline bool server_segment(struct __sk_buff *skb, struct flow *f
 		flow->server_next = segment->sequence;
 	}
 	__s32 ahead = (__s32)(segment->sequence - flow->server_next);
-	if (ahead < 0 && flow->server_has_next && first_copy_was_dropped(skb, flow, segment)) {
+	if (ahead != 0 && flow->server_has_next && first_copy_was_dropped(skb, flow, segment)) {
 		server_withdraw(&flow->server);
 		count(COUNTER_GAPS);
 		return true;
@@ -423,14 +424,14 @@ int smtpward_ingress(struct __sk_buff *skb)
 	if (!sk)
 		return PASS;
 	struct flow *flow = bpf_sk_storage_get(&flows, sk, 0, 0);
-	if (!flow)
-		flow = adopt(skb);
+	if (!flow && adopt(skb))
+		flow = bpf_sk_storage_get(&flows, sk, 0, 0);
 	if (!flow || !flow->watched)
 		return PASS;
 	if (!flow->settled && !flow->server.opaque)
 		ingress(skb, flow);
 	if (flow->adopted)
-		adopted_end(skb, flow, 1);
+		adopted_end(skb, 1);
 	return PASS;
 }
 

@@ -232,7 +232,7 @@ static __always_inline void client_verb_end(struct client_parser *client)
 	__u8 verb = client_verb(client->word, client->word_length);
 	client->verb = verb;
 	client->state = CLIENT_REST;
-	if (client_is_lost(client) && !client_verb_is_possible(client, verb)) {
+	if (dialogue_is_lost(client) && !client_verb_is_possible(client, verb)) {
 		client_lose(client);
 		return;
 	}
@@ -316,7 +316,7 @@ static __always_inline __u8 client_line_start(struct client_parser *client, cons
 {
 	int answered = client_is_answered(client, server);
 	__u16 code = server->last_code;
-	if (client_is_lost(client)) {
+	if (dialogue_is_lost(client)) {
 		client->word = 0;
 		client->word_length = 0;
 		client->verb = COMMAND_OTHER;
@@ -688,7 +688,7 @@ static __always_inline void client_segment_start(struct client_parser *client, c
 		client->state = CLIENT_LINE;
 		client->after = COMMAND_OTHER;
 	}
-	if (client_is_lost(client))
+	if (dialogue_is_lost(client))
 		client_find_dialogue(client, server);
 }
 

@@ -26,7 +26,7 @@
 
 #include "dialogue.h"
 
-static __always_inline int client_is_lost(const struct client_parser *client)
+static __always_inline int dialogue_is_lost(const struct client_parser *client)
 {
 	return facts_are_lost(client->facts);
 }

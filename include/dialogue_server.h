@@ -315,11 +315,15 @@ static __always_inline __u32 server_run(struct server_parser *server, const __u8
  */
 static __always_inline void server_withdraw(struct server_parser *server)
 {
-	__u8 implicit_tls = server->implicit_tls;
-	__builtin_memset(server, 0, sizeof(*server));
-	server->implicit_tls = implicit_tls;
-	server->alert = TLS_ALERT_NONE;
 	server->facts = FACT(SERVER_GAP);
+	server->greeting_code = 0;
+	server->ehlo_code = 0;
+	server->starttls_code = 0;
+	server->auth_code = 0;
+	server->last_code = 0;
+	server->alert = TLS_ALERT_NONE;
+	server->name_length = 0;
+	__builtin_memset(server->name, 0, sizeof(server->name));
 	server->opaque = 1;
 }
 

@@ -20,6 +20,11 @@ bpf: $(BPF_TESTS)
 
 $(BUILD)/san/tests/bpf/lab.o: CPPFLAGS_ALL += -DBPF_OBJECT='"$(abspath $(BUILD))/smtpward.bpf.o"'
 
+# The judge comes with the model, for what it would find.
+$(BUILD)/tests/bpf_differential: $(BUILD)/san/tests/bpf/tun_wire.o $(BUILD)/san/tests/sequence.o \
+	$(patsubst %,$(BUILD)/san/%.o,judgement finding cipher_suite tls_names)
+$(BUILD)/tests/bpf_differential: CPPFLAGS_ALL += -DCLI='"$(abspath $(BUILD))/smtpward"'
+
 $(BUILD)/tests/bpf_%: tests/bpf/bpf_%.c $(BUILD)/san/tests/bpf/lab.o $(VECTOR_OBJ) $(BUILD)/smtpward.bpf.o
 	$(call say,TEST,$@)
 	$(Q)mkdir -p $(@D)

@@ -88,12 +88,32 @@ def run_lint():
     run_command("lint", "shell scripts", ["shellcheck", *scripts, ".ci/run"], "shellcheck")
 
 
+def run_vm():
+    """The other kernels, where qemu is there; `make vmcheck` installs it."""
+    if not shutil.which("qemu-system-x86_64"):
+        note("vm", "other kernels", "skipped", "qemu-system-x86_64 is not installed: make vmcheck")
+        return
+    print("--- vm", flush=True)
+    subprocess.run(["make", "--no-print-directory", f"BUILD={BUILD}", "vmtests"], check=True)
+    environment = dict(os.environ, BUILD=BUILD, PYTHONDONTWRITEBYTECODE="1")
+    run = subprocess.run(["/usr/bin/python3", "tests/vm/run.py", *os.environ.get("VM", "").split()], env=environment,
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    output = run.stdout.decode(errors="replace")
+    cases = [line.split(": ", 2) for line in output.splitlines() if line.startswith(("passed: ", "failed: ", "skipped: "))]
+    for how, version, text in cases:  # a failure has its reason behind it
+        note("vm", f"{version}: {text}", how, text)
+    if not cases or (run.returncode and all(how != "failed" for how, _, _ in cases)):
+        note("vm", "(the guests)", "failed", f"exit status {run.returncode}")
+    if run.returncode:
+        print(output[-20000:], flush=True)
+
+
 def programs(pattern):
     return sorted(path for path in glob.glob(f"{BUILD}/tests/{pattern}") if os.access(path, os.X_OK))
 
 
 def main():
-    wanted = sys.argv[1:] or ["unit", "bpf", "catalogue", "demo", "e2e", "read", "fuzz", "lint"]
+    wanted = sys.argv[1:] or ["unit", "bpf", "catalogue", "demo", "e2e", "read", "fuzz", "vm", "lint"]
     with tempfile.TemporaryDirectory(prefix="smtpward-tests-") as scratch:
         for suite, pattern in (("unit", "test_*[!.]?"), ("bpf", "bpf_*[!.]?")):
             for program in programs(pattern) if suite in wanted else []:
@@ -111,6 +131,8 @@ def main():
             run_pytest(scratch, "read")
         if "fuzz" in wanted:
             fuzzers.run(BUILD, programs("fuzz_*[!.]?"), note)
+        if "vm" in wanted:
+            run_vm()
         if "lint" in wanted:
             run_lint()
     for status in ("skipped", "failed"):

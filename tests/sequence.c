@@ -33,7 +33,7 @@ static void see_server(struct sequence *sequence, uint32_t offset, const uint8_t
 	uint32_t end = offset + (uint32_t)length;
 	if (sequence->seen.settled || sequence->seen.server.opaque)
 		return;
-	if (offset < sequence->server_next && sequence->server_taken < (end < sequence->server_next ? end : sequence->server_next)) {
+	if (offset != sequence->server_next && sequence->server_taken < (end < sequence->server_next ? end : sequence->server_next)) {
 		server_withdraw(&sequence->seen.server);
 		return;
 	}

@@ -305,7 +305,7 @@ size_t blank_take(struct blank *blank, enum direction direction, const uint8_t *
 		side->line = side->count;
 	}
 	bool spoken = blank->run.client.said != said; /* the server has, and a new group begins here: dialogue_midway.h */
-	if (client_is_lost(&blank->run.client) && spoken)
+	if (dialogue_is_lost(&blank->run.client) && spoken)
 		drop_guess(blank, before, blank->run.client.evidence);
 	if (direction == FROM_CLIENT && !blank->failed && !spoken && is_idle(blank, before, state)) {
 		side->count = side->line = before;
@@ -356,7 +356,7 @@ void blank_fill(struct blank *blank, bool handshake_is_real)
 	const struct client_parser *client = &blank->run.client;
 	if (blank->failed)
 		return;
-	if (client_is_lost(client))
+	if (dialogue_is_lost(client))
 		drop_guess(blank, blank->side[FROM_CLIENT].count, false);
 	else if (client->state == CLIENT_MECHANISM || client->state == CLIENT_INITIAL || client->state == CLIENT_REST ||
 	    client->state == CLIENT_SIZE || client->state == CLIENT_RESPONSE)

@@ -32,9 +32,10 @@ struct event_ring *event_ring_open(int map_fd, uint64_t size)
 	ring->consumer = mmap(NULL, ring->page, PROT_READ | PROT_WRITE, MAP_SHARED, map_fd, 0);
 	void *producer = mmap(NULL, ring->page + 2 * (size_t)size, PROT_READ, MAP_SHARED, map_fd, (off_t)ring->page);
 	ring->producer = producer;
-	ring->data = (const uint8_t *)producer + ring->page;
-	if (ring->consumer != MAP_FAILED && producer != MAP_FAILED)
+	if (ring->consumer != MAP_FAILED && producer != MAP_FAILED) {
+		ring->data = (const uint8_t *)producer + ring->page;
 		return ring;
+	}
 	int error = errno;
 	event_ring_close(ring);
 	errno = error;

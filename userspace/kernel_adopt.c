@@ -277,6 +277,7 @@ void kernel_adopt(struct kernel *kernel, const struct config *config)
 		unseen++;
 	find_owners(&adoption);
 	hand_over(&adoption);
+	bpf_program__unload(kernel->bpf->progs.smtpward_announce); /* its work is done */
 	set_counter(kernel, COUNTER_FLOWS_FOUND, HASH_COUNT(adoption.finds));
 	set_counter(kernel, COUNTER_NETNS_UNSEEN, unseen);
 	forget(&adoption);

@@ -56,6 +56,10 @@ const struct sandbox_call sandbox_calls[] = {
 	CALL(getsockopt, AGENT),
 	CALL(setsockopt, AGENT),
 	CALL(fcntl, AGENT),
+#ifdef SYS_dup2
+	CALL(dup2, AGENT),
+#endif
+	CALL(dup3, AGENT),
 	/* memory: none of it may be executed */
 	CALL(brk, BOTH),
 	CALL(munmap, BOTH),

@@ -124,7 +124,7 @@ static void send_packet(struct tun_wire *wire, uint32_t offset, const uint8_t *b
 	packet.tcp.seq = htonl(wire->server_start + offset - (flags & FLAG_SYN ? 1 : 0));
 	packet.tcp.ack_seq = htonl(wire->client_start + wire->client_acked);
 	packet.tcp.doff = sizeof(packet.tcp) / 4;
-	packet.tcp.syn = flags & FLAG_SYN ? 1 : 0;
+	packet.tcp.syn = (flags & FLAG_SYN) != 0;
 	packet.tcp.ack = 1;
 	packet.tcp.window = htons(WINDOW);
 	if (length)
@@ -176,6 +176,15 @@ static void await_segments(const struct tun_wire *wire)
 	fail_msg("the client's socket did not get its segments: %u of %u", segments_in(wire->client), wire->delivered);
 }
 
+/* A port of its own for every connection of a run, so that none is taken for another in a capture file. */
+static void bind_anew(const struct tun_wire *wire)
+{
+	static uint16_t count;
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(CLIENT_ADDRESS) };
+	address.sin_port = htons((uint16_t)(1024 + count++ % 31000));
+	assert_int_equal(bind(wire->client, (struct sockaddr *)&address, sizeof(address)), 0);
+}
+
 void tun_wire_connect(struct tun_wire *wire, uint16_t port)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(SERVER_ADDRESS) };
@@ -185,6 +194,7 @@ void tun_wire_connect(struct tun_wire *wire, uint16_t port)
 	wire->client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	assert_true(wire->client >= 0);
 	setsockopt(wire->client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	bind_anew(wire);
 	wire->server_port = port;
 	assert_true(connect(wire->client, (struct sockaddr *)&address, sizeof(address)) < 0 && errno == EINPROGRESS);
 	do
@@ -192,7 +202,7 @@ void tun_wire_connect(struct tun_wire *wire, uint16_t port)
 	while (!packet.tcp.syn);
 	wire->client_port = ntohs(packet.tcp.source);
 	wire->client_start = ntohl(packet.tcp.seq) + 1;
-	wire->client_acked = 0;
+	wire->client_acked = wire->said = 0;
 	wire->server_start = SERVER_START;
 	wire->delivered = 1; /* the SYN-ACK */
 	send_packet(wire, 0, NULL, 0, FLAG_SYN);
@@ -227,14 +237,17 @@ bool tun_wire_hear(struct tun_wire *wire, struct tun_segment *segment, int milli
 
 void tun_wire_acknowledge(struct tun_wire *wire, uint32_t offset)
 {
-	static uint32_t said; /* an acknowledgement stands at the end of what the server has said */
-	(void)said;
 	wire->client_acked = offset;
+	send_packet(wire, wire->said, NULL, 0, FLAG_ACK);
+	wire->delivered++;
+	await_segments(wire);
 }
 
 bool tun_wire_say(struct tun_wire *wire, uint32_t offset, const uint8_t *bytes, size_t length, bool spoilt)
 {
 	bool seen = !spoilt || sizeof(struct tcphdr) + length > CHECKSUM_BREAK;
+	if (offset + length > wire->said)
+		wire->said = offset + (uint32_t)length;
 	send_packet(wire, offset, bytes, length, FLAG_ACK | (spoilt ? FLAG_SPOILT : 0));
 	if (!seen)
 		return false;

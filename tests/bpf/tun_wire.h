@@ -19,7 +19,8 @@ struct tun_wire {
 	uint16_t client_port, server_port;
 	uint32_t client_start, server_start; /* sequence numbers of the first bytes */
 	uint32_t client_acked; /* bytes of the client's stream that the server has acknowledged */
-	uint32_t delivered; /* segments that the client's socket must count, with the handshake's */
+	uint32_t said;         /* bytes of its own that the server has sent: where its acknowledgements stand */
+	uint32_t delivered;    /* segments that the client's socket must count, with the handshake's */
 	FILE *capture;      /* where every packet goes, too: a pcap file of raw IP; NULL: nowhere */
 };
 

@@ -38,7 +38,7 @@ static void write_flow(FILE *stream, const struct vector *vector, unsigned numbe
 {
 	static uint8_t segment[VECTOR_SEGMENT_MAX];
 	struct written_flow flow = flow_of(vector, number, other_address, other_port);
-	MUST(capture_write_open(stream, &flow, time_ns));
+	MUST(vector->midway || capture_write_open(stream, &flow, time_ns));
 	for (unsigned i = 0; i < vector_steps(vector); i++) {
 		size_t length = vector_segment(&vector->steps[i], segment);
 		enum direction direction = vector->steps[i].side == VECTOR_CLIENT ? FROM_CLIENT : FROM_SERVER;

@@ -12,6 +12,7 @@
 
 #include <bpf/bpf.h>
 
+#include "adopt.h"
 #include "dialogue_run.h"
 #include "lab.h"
 #include "path.h"
@@ -53,10 +54,9 @@ static void end(const struct vector *vector, struct lab_connection *connection)
 
 static uint64_t play(const struct vector *vector, bool other_address, bool other_port)
 {
-	uint16_t starttls_port = other_port ? lab.other_port : lab.starttls_port;
-	/* two addresses of the one server */
-	struct lab_connection connection =
-		lab_connect(other_address ? LAB_IPV6 : LAB_IPV4, vector->implicit_tls ? lab.implicit_port : starttls_port);
+	uint16_t port = vector->implicit_tls ? lab.implicit_port : other_port ? lab.other_port : lab.starttls_port;
+	enum lab_family family = other_address ? LAB_IPV6 : LAB_IPV4; /* two addresses of the one server */
+	struct lab_connection connection = vector->midway ? join_midway(family, port) : lab_connect(family, port);
 	send_all(vector, &connection);
 	end(vector, &connection);
 	return lab_close(&connection).flow_id;

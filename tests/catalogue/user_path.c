@@ -69,7 +69,7 @@ static void tell(struct flow *flow, enum event_reason reason, uint32_t sequence)
 static void play(struct flow *flow, const struct vector *vector)
 {
 	static uint8_t segment[VECTOR_SEGMENT_MAX];
-	dialogue_run_start(&flow->run, vector->implicit_tls, MODE_MONITOR, &dialogue_run_encrypted);
+	dialogue_run_begin(&flow->run, vector, MODE_MONITOR, &dialogue_run_encrypted);
 	tell(flow, EVENT_OPENED, 1);
 	for (unsigned i = 0; i < vector_steps(vector); i++) {
 		size_t length = vector_segment(&vector->steps[i], segment);

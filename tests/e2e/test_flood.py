@@ -85,9 +85,11 @@ FLOODS = {
 }
 
 
-@pytest.mark.parametrize("mode", ["monitor", "block"])
-@pytest.mark.parametrize("where", ["greeting", "ehlo"])
-@pytest.mark.parametrize("kind", FLOODS)
+CASES = [(kind, where, "monitor") for kind in FLOODS for where in ("greeting", "ehlo")]
+CASES += [(kind, "ehlo", "block") for kind in ("endless reply", "TLS records")]
+
+
+@pytest.mark.parametrize("kind,where,mode", CASES, ids=map(", ".join, CASES))
 def test_a_server_that_does_not_stop(lab, serve, bounded, kind, where, mode):
     serve(f"flood-kb={FLOOD_KB}", *FLOODS[kind], *(["flood-greeting"] if where == "greeting" else []))
     agent = bounded(mode=mode)

@@ -112,6 +112,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	client.bytes = fuzz_piece(&input, &length);
 	client.length = (uint32_t)length;
 	sequence_start(&sequence, options & 1, options & 2 ? MODE_BLOCK : MODE_MONITOR);
+	if (options & 4) {
+		dialogue_run_midway(&sequence.seen);
+		dialogue_run_midway(&sequence.said);
+	}
 	while (input.left && !sequence.seen.blocked && !sequence.said.blocked)
 		operate(&client, &server, &input);
 	mend(&server);

@@ -70,7 +70,7 @@ static int write_seed(const char *folder, const struct vector *vector, bool sequ
 	FILE *file = fopen(path, "we");
 	if (!file)
 		return -1;
-	fputc((vector->implicit_tls ? 1 : 0) | (vector->midway && !sequence ? 4 : 0), file);
+	fputc((vector->implicit_tls ? 1 : 0) | (vector->midway ? 4 : 0), file);
 	if (sequence)
 		write_sequence(file, vector);
 	else

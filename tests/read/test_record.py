@@ -146,6 +146,23 @@ def test_joined_midway(path):
     assert b"Subject" not in out.read_bytes()
 
 
+@pytest.mark.parametrize("name", ["plain without", "login", "auth behind a message", "echoed"])
+def test_no_secret_of_a_session_joined_midway(tmp_path, name):
+    """Where the beginning is missing, what a line is has to be guessed: what may be a secret is not shown on a guess."""
+    count, paths = len(Flow().open().talk(*TALKS[name]).close().packets), []
+    for first in range(3, count - 3):
+        flow = Flow().open().talk(*TALKS[name]).close()
+        flow.packets = flow.packets[first:]
+        paths.append(write(tmp_path / f"{first}.pcap", flow))
+    for path, rows in zip(paths, read_many(paths)):
+        out = tmp_path / "evidence"
+        done = run("record", path, "--session", rows[0]["id"], "-o", out)
+        assert done.returncode in (0, DIFFERENCE)
+        if done.returncode == 0:
+            check_secrecy(out.read_bytes())
+            out.unlink()
+
+
 def test_joined_midway_in_a_message(path):
     """Its lines look like commands, and are not shown."""
     flow = Flow().open().talk(*HELLO)

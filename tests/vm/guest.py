@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Inside the guest: each check is told in a line of its own, "passed|failed|skipped: NAME[: WHY]"; lines that begin with
 anything else are remarks. The agent watches the whole (virtual) host, from the root cgroup."""
+import base64
 import glob
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
+import sys
 import time
+import xml.etree.ElementTree as xml
 
-from guest_mail import Server, send_mail
+from guest_mail import PASSWORD, Server, say, send_mail
 
 CONTROL = "/run/smtpward/vm.sock"
 LOOPBACK = ("127.0.0.1", "::1")
@@ -281,6 +285,35 @@ def run_cmocka(path):
         print(told[-6000:], flush=True)
 
 
+# End-to-end tests that need no mail program but Python's, and the rows of the paths that a kernel may fail at.
+E2E = {
+    "test_paths.py": "not wire and not one_byte and not one-byte and not splice and not zerocopy",
+    "test_midway.py": "",
+    "test_life.py": "",
+    "test_kill.py": "",
+    "test_privileges.py": "",
+    "test_hold.py": "",
+}
+
+
+def run_pytest(name, chosen):
+    """A file of tests/e2e, each of its tests a check."""
+    report = f"/tmp/{name}.xml"
+    environment = dict(os.environ, BUILD="/src/build", SMTPWARD_HARDENING="available", KILLS="5", PYTHONDONTWRITEBYTECODE="1")
+    done = subprocess.run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--tb=short", f"--junitxml={report}", "-k",
+                           chosen, name], cwd="/src/tests/e2e", env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    cases = list(xml.parse(report).getroot().iter("testcase")) if os.path.exists(report) else []
+    for case in cases:
+        failed = [child for child in case if child.tag in ("failure", "error")]
+        skipped = case.find("skipped")
+        how = "failed" if failed else "passed" if skipped is None else "skipped"
+        tell(how, f"{name[:-3]}: {case.get('name')}", "" if skipped is None else skipped.get("message"))
+    if not cases or done.returncode not in (0, 1):
+        tell("failed", name, f"exit status {done.returncode}")
+    if done.returncode:
+        print(done.stdout.decode(errors="replace")[-20000:], flush=True)
+
+
 def make_sender():
     """The namespace that mail comes from, at the other end of a veth."""
     for command in ("netns add sender", "link add mail type veth peer name uplink netns sender",
@@ -334,9 +367,34 @@ def run_without_agent(agent, server, tls_server):
     check_dead_starttls(tls_server, "127.0.0.1")
 
 
+def connect_before(server, address):
+    """A connection that is there before the agent is."""
+    client = socket.create_connection((address, server.port), timeout=60)
+    client.recv(4096)
+    say(client, ["EHLO client.test"])
+    return client
+
+
+@check("a connection that was there before the agent, to {2}: its login is found")
+def check_older(agent, client, address):
+    port = client.getsockname()[1]
+    seen = [session for session in agent.ask("sessions")["sessions"] if session["client"]["port"] == port]
+    expect(len(seen) == 1 and seen[0]["midway"] and seen[0]["outcome"] == "unknown", seen)
+    expect(seen[0]["process"]["pid"] == os.getpid() and seen[0]["bytes"]["sent"] is None, seen)
+    login = base64.b64encode(b"\0alice\0" + PASSWORD.encode()).decode()
+    say(client, ["RSET", "NOOP", f"AUTH PLAIN {login}", "QUIT"])
+    client.close()
+    session = agent.session(port)
+    expect(session["outcome"] == "cleartext" and session["findings"] == ["cleartext-auth"], session)
+    expect(session["auth"] == {"mechanism": "PLAIN", "account": "alice"} and session["would_block"], session)
+
+
 def run_scene():
     server, tls_server, mptcp = Server(587), Server(25, starttls=True), mptcp_server()
+    older = [(connect_before(server, address), address) for address in LOOPBACK]
     agent = Agent("monitor")
+    for client, address in older:
+        check_older(agent, client, address)
     run_monitor(agent, server, tls_server, mptcp)
     run_block(agent, server, tls_server, mptcp)
     run_without_agent(agent, server, tls_server)
@@ -357,6 +415,8 @@ def main():
             tell("failed", "the scene", f"{type(error).__name__}: {error}")
     for program in sorted(glob.glob("/tests/bpf_*")):
         run_cmocka(program)
+    for name, chosen in E2E.items():
+        run_pytest(name, chosen)
 
 
 main()

@@ -13,7 +13,11 @@ import sysconfig
 TRAILER = "TRAILER!!!"
 # Of Python's library only what the checks and what they import can want.
 PYTHON_PACKAGES = ("asyncio", "collections", "concurrent", "ctypes", "email", "encodings", "importlib", "json", "logging",
-                   "multiprocessing", "re", "urllib", "lib-dynload")
+                   "html", "http", "multiprocessing", "re", "sysconfig", "tomllib", "unittest", "urllib", "xml", "lib-dynload")
+# pytest, and what it imports: Debian's packages.
+PYTEST_PACKAGES = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "attr", "attrs", "pytest-*", "pluggy-*", "packaging-*",
+                   "iniconfig-*", "attrs-*")
+PYTEST_FOLDER = "/usr/lib/python3/dist-packages"
 
 
 def library_paths(program):
@@ -78,8 +82,15 @@ class Image:
         sources = glob.glob(f"{library}/*.py") + glob.glob(f"{library}/__pycache__/*.pyc")
         for package in PYTHON_PACKAGES:
             sources += [path for path in glob.glob(f"{library}/{package}/**", recursive=True) if os.path.isfile(path)]
+        for package in PYTEST_PACKAGES:
+            sources += [path for path in glob.glob(f"{PYTEST_FOLDER}/{package}/**", recursive=True) if os.path.isfile(path)]
         for path in sources:
             self.program(path) if path.endswith(".so") else self.file(path)
+
+    def tree(self, path, source, pattern):
+        """The files below source, to the same places below path."""
+        for name in glob.glob(f"{source}/**/{pattern}", recursive=True):
+            self.file(f"{path}/{os.path.relpath(name, source)}", name)
 
 
 def write_root(path, here, programs, own):
@@ -89,9 +100,10 @@ def write_root(path, here, programs, own):
         for folder in ("dev", "proc", "sys", "tmp", "run", "etc", "root", "var/log", "modules"):
             image.folder(folder)
         image.program(shutil.which("busybox"), "/bin/busybox")
-        image.link("/bin/sh", "busybox")
-        image.data("/etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nsmtpward:x:990:990::/:/bin/false\n")
-        image.data("/etc/group", b"root:x:0:\nsmtpward:x:990:\n")
+        image.program(shutil.which("dash"), "/bin/sh")  # busybox's would run its own programs before those of this host
+        image.data("/etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nsmtpward:x:990:990::/:/bin/false\n"
+                                  b"nobody:x:65534:65534::/:/bin/false\n")
+        image.data("/etc/group", b"root:x:0:\nsmtpward:x:990:\nnogroup:x:65534:\n")
         image.data("/etc/hosts", b"127.0.0.1 localhost\n::1 localhost\n")
         image.python()
         for name in programs:
@@ -102,6 +114,7 @@ def write_root(path, here, programs, own):
         image.data("/checks/python", sys.executable.encode())
         for script in glob.glob(f"{here}/guest*.py"):
             image.file(f"/checks/{os.path.basename(script)}", script)
+        image.tree("/src/tests/e2e", f"{here}/../e2e", "*.py")
 
 
 def write_modules(path, modules):

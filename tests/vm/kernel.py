@@ -17,7 +17,9 @@ SERIES = {
     "6.18": ("debian", "trixie-backports"),
     "newest": ("debian", "trixie-backports"),
 }
-MODULES = ["veth", "dummy", "tcp_diag", "inet_diag", "mptcp_diag", "sch_ingress", "cls_bpf", "act_bpf", "sch_netem"]
+MODULES = ["veth", "dummy", "tcp_diag", "inet_diag", "mptcp_diag", "sch_ingress", "cls_bpf", "act_bpf", "sch_netem", "tun",
+           "8021q", "tls", "nf_tables", "nft_chain_nat", "nft_nat", "nft_masq", "xfrm_user", "esp4", "esp6", "gcm", "ctr", "ghash-generic",
+           "ghash_generic", "aes_generic", "seqiv", "echainiv"]
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 

@@ -36,7 +36,8 @@ class Agent:
             "journal": "off",
             "file": {"path": str(self.alerts_file)},
             "metrics": {"port": self.metrics_port},
-            "privileges": {"user": "nobody"},
+            # a kernel that lacks a part of the sandbox is told of by SMTPWARD_HARDENING=available
+            "privileges": {"user": "nobody", "hardening": os.environ.get("SMTPWARD_HARDENING", "required")},
             "identity": {**self._trust(), "witness": False, **(identity or {})},
             **settings,
         }

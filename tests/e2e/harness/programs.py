@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from . import BUILD, CLIENTS
 
 USER = "alice@example.org"
@@ -51,6 +53,12 @@ def run(lab, argv, stdin=None, timeout=40, **where):
     return Result(child.returncode, output.decode("utf-8", "replace"), time.monotonic() - began)
 
 
+def needed(program):
+    """The guests of tests/vm have few programs; elsewhere all are installed."""
+    if not shutil.which(program):
+        pytest.skip(f"{program} is not here")
+
+
 def bracket(host):
     return f"[{host}]" if ":" in host else host
 
@@ -66,6 +74,7 @@ def refuse(what, program):
 
 
 def swaks(lab, host, port=25, tls=None, auth=None, user=USER, password=PASSWORD, extra=(), verify=None, trust=None, **where):
+    needed("swaks")
     argv = ["swaks", "--server", host, "--port", port, "--helo", "client.example", "--from", SENDER, "--to", RECIPIENT,
             "--header", f"Subject: {SUBJECT}", "--body", BODY, "--timeout", "15s"]
     argv += {None: [], "may": ["--tls-optional"], "must": ["-tls"], "implicit": ["--tlsc"]}[tls]
@@ -89,6 +98,7 @@ def smtplib(lab, host, port=25, tls=None, auth=None, user=USER, password=PASSWOR
 
 
 def msmtp(lab, host, port=25, tls=None, auth=None, user=USER, password=PASSWORD, extra=(), verify=None, trust=None, **where):
+    needed("msmtp")
     if tls == "may":
         refuse("opportunistic TLS", "msmtp")
     argv = ["msmtp", "--file=/dev/null", f"--host={host}", f"--port={port}", f"--from={SENDER}", "--domain=client.example",
@@ -103,6 +113,7 @@ def msmtp(lab, host, port=25, tls=None, auth=None, user=USER, password=PASSWORD,
 
 
 def curl(lab, host, port=25, tls=None, auth=None, user=USER, password=PASSWORD, extra=(), verify=None, trust=None, **where):
+    needed("curl")
     scheme = "smtps" if tls == "implicit" else "smtp"
     argv = ["curl", "--silent", "--show-error", "--max-time", "20", "--url", f"{scheme}://{bracket(host)}:{port}/client.example",
             "--mail-from", SENDER, "--mail-rcpt", RECIPIENT, "--upload-file", "-"]
