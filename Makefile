@@ -35,7 +35,7 @@ BPF_CFLAGS := -O2 -g -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -mcpu=v3 -Wall -Wex
 	-idirafter /usr/include/$(shell uname -m)-linux-gnu
 
 # What both programs need, the agent's parts, and the CLI's.
-COMMON := pins finding finding_text finding_text_identity escape session_id address certificate cipher_suite tls_names
+COMMON := pins tc_remove rtnetlink finding finding_text finding_text_identity escape session_id address certificate cipher_suite tls_names
 # The agent's parts that `smtpward read` and `record` go through, too.
 JUDGING := session session_json session_pack session_table pack judgement history ja4 tls_summary identity identity_check identity_judgement \
 	handshake handshake_certificate handshake_hello handshake_reader handshake_sequence handshake_server
@@ -142,8 +142,8 @@ $(BUILD)/userspace/%.o: userspace/%.c | needs
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 # Only these see the BPF object.
-KERNEL := kernel kernel_adopt kernel_blocked kernel_pins kernel_policy kernel_replace kernel_witness kernel_witness_pins
-$(KERNEL:%=$(BUILD)/userspace/%.o): $(BUILD)/smtpward.skel.h $(BUILD)/witness.skel.h
+KERNEL := kernel kernel_adopt kernel_blocked kernel_forward kernel_pins kernel_policy kernel_replace kernel_witness kernel_witness_pins
+$(KERNEL:%=$(BUILD)/userspace/%.o): $(BUILD)/smtpward.skel.h $(BUILD)/witness.skel.h $(BUILD)/forward.skel.h
 
 $(BUILD)/%.bpf.o: bpf/%.bpf.c | needs
 	$(call say,BPF,$<)

@@ -87,6 +87,7 @@ __noinline int adopt(struct __sk_buff *skb)
 	adopt_identity(flow, entry, cookie);
 	adopt_position(flow, tcp);
 	rule_for(flow, &rule);
+	flow_pass_over(flow);
 	flow->adopted = 1;
 	flow->opened = 1;
 	count(COUNTER_FLOWS_ADOPTED);

@@ -104,6 +104,7 @@ static __noinline int emit(struct flow *flow, __u8 reason)
 	event->min_tls = flow->min_tls;
 	event->held_ns = flow->held_ns;
 	event->sender_is_new = flow->sender_is_new;
+	event->ifindex = flow_ifindex(flow);
 	__u32 lost_pieces = pieces_lost(flow);
 	event->pieces_lost = lost_pieces > 0xffff ? 0xffff : (__u16)lost_pieces;
 	event->adopted = flow->adopted;
@@ -126,22 +127,15 @@ static __noinline int emit(struct flow *flow, __u8 reason)
 }
 
 /*
- * Sends one piece of a segment's TLS handshake bytes, from offset on. Returns how many, 0 to stop: at the direction's
- * limit, or where an event is lost, since what comes behind a hole could not be read. A function of its own, as
- * client_chunk() is.
+ * Sends one piece of a segment's TLS handshake bytes, from offset on, up to end. Returns how many, 0 to stop: at the
+ * direction's limit, or where an event is lost, since what comes behind a hole could not be read.
  */
-__noinline int handshake_chunk(struct __sk_buff *skb, __u32 offset, __u32 from_server)
+static __always_inline int handshake_piece(struct __sk_buff *skb, struct flow *flow, __u32 offset, __u32 end, __u32 from_server)
 {
-	struct bpf_sock *sk = skb->sk;
-	if (!sk || offset >= skb->len)
-		return 0;
-	struct flow *flow = bpf_sk_storage_get(&flows, sk, 0, 0);
-	if (!flow)
-		return 0;
 	__u32 *sent = &flow->handshake_sent[from_server & 1];
-	if (*sent >= HANDSHAKE_LIMIT)
+	if (offset >= end || *sent >= HANDSHAKE_LIMIT)
 		return 0;
-	__u32 n = skb->len - offset;
+	__u32 n = end - offset;
 	if (n > HANDSHAKE_CHUNK)
 		n = HANDSHAKE_CHUNK;
 	barrier_var(n);
@@ -169,5 +163,17 @@ __noinline int handshake_chunk(struct __sk_buff *skb, __u32 offset, __u32 from_s
 	*sent += n;
 	return (int)n;
 }
+
+#ifndef SMTPWARD_FORWARD
+/* A function of its own, as client_chunk() is. */
+__noinline int handshake_chunk(struct __sk_buff *skb, __u32 offset, __u32 from_server)
+{
+	struct bpf_sock *sk = skb->sk;
+	if (!sk)
+		return 0;
+	struct flow *flow = bpf_sk_storage_get(&flows, sk, 0, 0);
+	return flow ? handshake_piece(skb, flow, offset, skb->len, from_server) : 0;
+}
+#endif
 
 #endif

@@ -65,7 +65,11 @@ struct flow {
 	__u8 server_address[16];
 	char comm[16];
 
+#ifdef SMTPWARD_FORWARD
+	__u32 ifindex; /* in place of the lock, which an LRU map cannot have */
+#else
 	struct bpf_spin_lock ingress_lock; /* of the two below */
+#endif
 	__u8 ingress_busy;                 /* a segment is being read */
 	__u8 ingress_raced;                /* another came meanwhile, on another CPU */
 	__u16 tls_version;       /* chosen in the ServerHello; 0: not read. Written by the ingress direction */
@@ -81,6 +85,7 @@ struct flow {
 	__u8 server_chunk[CHUNK];
 };
 
+#ifndef SMTPWARD_FORWARD
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -110,6 +115,7 @@ struct {
 	__type(key, __u32);
 	__type(value, struct flow_ports);
 } flow_ports SEC(".maps");
+#endif
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -134,6 +140,7 @@ struct {
 	__type(value, __u64);
 } last_wake SEC(".maps");
 
+#ifndef SMTPWARD_FORWARD
 /* Processes (thread groups) that have connected lately: the agent looks for the TLS library of each, once. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -141,6 +148,7 @@ struct {
 	__type(key, __u32);
 	__type(value, __u8);
 } senders SEC(".maps");
+#endif
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
@@ -150,6 +158,7 @@ struct {
 	__type(value, struct policy_entry);
 } rules SEC(".maps");
 
+#ifndef SMTPWARD_FORWARD
 /* Before a flow's first packet. */
 static __always_inline void flow_port_note(__u16 port)
 {
@@ -165,5 +174,36 @@ static __always_inline bool flow_port_is_used(const struct __sk_buff *skb)
 	__u32 zero = 0;
 	struct flow_ports *seen = bpf_map_lookup_elem(&flow_ports, &zero);
 	return seen && seen->used[MASKED_INDEX(bpf_ntohl(skb->remote_port), 0xffff)];
+}
+
+/* The flow is of a socket of this host: a TC program that meets it on an interface is to leave it alone. */
+static __always_inline void flow_pass_over(const struct flow *flow)
+{
+	struct forward_note note = { .connection = { .client_port = flow->client_port, .server_port = flow->server_port } };
+	__u8 yes = 1;
+	__builtin_memcpy(note.connection.client_address, flow->client_address, 16);
+	__builtin_memcpy(note.connection.server_address, flow->server_address, 16);
+	bpf_map_update_elem(&passed_over, &note, &yes, BPF_ANY);
+}
+
+/* The same of its SYN, which may come by at the host's interfaces with another address: from a container, through NAT. */
+static __always_inline void flow_pass_over_syn(const struct flow *flow, __u32 isn)
+{
+	struct forward_note note = { .connection = { .server_port = flow->server_port }, .isn = isn };
+	__u8 yes = 1;
+	__builtin_memcpy(note.connection.server_address, flow->server_address, 16);
+	bpf_map_update_elem(&passed_over, &note, &yes, BPF_ANY);
+}
+#endif
+
+/* 0: a flow of this host's own. */
+static __always_inline __u32 flow_ifindex(const struct flow *flow)
+{
+#ifdef SMTPWARD_FORWARD
+	return flow->ifindex;
+#else
+	(void)flow;
+	return 0;
+#endif
 }
 #endif

@@ -9,6 +9,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "event.h"
+#include "forward.h"
 #include "witness.h"
 
 /* 2 MiB: 6,000 events; the agent maps it twice. */
@@ -47,6 +48,14 @@ struct {
 	__type(key, __u64);
 	__type(value, struct witness);
 } witnesses SEC(".maps");
+
+/* Connections that the TC programs leave alone: see struct forward_note. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, FORWARD_NOTES_MAX);
+	__type(key, struct forward_note);
+	__type(value, __u8);
+} passed_over SEC(".maps");
 
 static __always_inline void count(__u32 id)
 {

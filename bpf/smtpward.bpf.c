@@ -186,6 +186,8 @@ static __noinline int egress(struct __sk_buff *skb, struct flow *flow)
 	if (segment.syn && !flow->client_has_next) {
 		flow->client_has_next = 1;
 		flow->client_next = segment.sequence;
+		flow_pass_over(flow);
+		flow_pass_over_syn(flow, segment.sequence - 1);
 	}
 	if (segment.length == 0)
 		return PASS;

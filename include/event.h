@@ -87,9 +87,11 @@ struct flow_event {
 	__u16 pieces_lost; /* of this flow, so far: events of the other kinds that found the ring full; 65535: or more */
 	__u8 adopted; /* 1: the flow was there before the hooks: byte counts are not known, and its end may not be told */
 	__u8 reserved;
+	__u32 ifindex; /* interface that a forwarded flow was first seen on; 0: it is of a socket of this host */
+	__u32 more_reserved;
 };
 
-_Static_assert(sizeof(struct flow_event) == 88 + 20 + 12 + 12 + 32 + 16 + MECHANISM_SIZE + ACCOUNT_SIZE + SERVER_NAME_SIZE + 4,
+_Static_assert(sizeof(struct flow_event) == 88 + 20 + 12 + 12 + 32 + 16 + MECHANISM_SIZE + ACCOUNT_SIZE + SERVER_NAME_SIZE + 12,
 	       "event ABI: no implicit padding");
 
 /*
@@ -137,7 +139,11 @@ _Static_assert(sizeof(struct handshake_event) != sizeof(struct flow_event), "eve
 	X(LOST_CERTIFICATE, "events_lost_certificate") \
 	X(FLOWS_ADOPTED,    "flows_adopted")    /* connections that were there before the hooks, and have moved since */ \
 	X(FLOWS_FOUND,      "flows_found")      /* ... those that the agent found when it started */ \
-	X(NETNS_UNSEEN,     "netns_unseen")     /* network namespaces that it could not look into then */
+	X(NETNS_UNSEEN,     "netns_unseen")     /* network namespaces that it could not look into then */ \
+	X(FORWARDS_OPENED,  "forwards_opened")  /* forwarded flows; they are among flows_opened, too */ \
+	X(FORWARDS_RESET,   "forwards_reset")   /* pairs of resets sent to the ends of a blocked forwarded flow */ \
+	X(FORWARDS_UNRESET, "forwards_unreset") /* segments of one that were dropped and could not be answered */ \
+	X(FORWARDS_FULL,    "forwards_full")    /* no room for a forwarded flow's state */
 /* clang-format on */
 
 enum counter_id {

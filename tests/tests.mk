@@ -25,7 +25,7 @@ $(BUILD)/san/%.o: userspace/%.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(filter-out -D_FORTIFY_SOURCE=2,$(CFLAGS_ALL)) $(SANITIZE) -MMD -MP -c -o $@ $<
 
-$(KERNEL:%=$(BUILD)/san/%.o): $(BUILD)/smtpward.skel.h $(BUILD)/witness.skel.h
+$(KERNEL:%=$(BUILD)/san/%.o): $(BUILD)/smtpward.skel.h $(BUILD)/witness.skel.h $(BUILD)/forward.skel.h
 
 # test_control brings stubs for what is behind the control socket, so it takes that part alone.
 $(BUILD)/tests/test_control: SAN_OBJ := $(filter $(BUILD)/san/control%,$(SAN_OBJ)) \

@@ -159,7 +159,7 @@ static bool tls_was_tried_in_vain(const struct session *session)
 }
 
 /* Closes a session before its end has come. reason: why its outcome is unknown, if it is. */
-static void give_up(struct agent *agent, struct session *session, const char *reason)
+void agent_give_up(struct agent *agent, struct session *session, const char *reason)
 {
 	bool counted = session->given_up;
 	sessions_give_up(agent->sessions, session, wall_now());
@@ -173,7 +173,7 @@ static void give_up(struct agent *agent, struct session *session, const char *re
 void agent_take_flow(struct agent *agent, const struct flow_event *event)
 {
 	agent->has_adopted |= event->adopted != 0;
-	if (event->reason == EVENT_BLOCKED && monitor_destroy_socket(agent->monitor, event))
+	if (event->reason == EVENT_BLOCKED && !event->ifindex && monitor_destroy_socket(agent->monitor, event))
 		agent->counts.destroy_failed++; /* the sender learns of it by the kernel's own way */
 	if (event->sender_is_new && event->reason == EVENT_OPENED)
 		monitor_witness_sender(agent->monitor, event->pid);
@@ -182,6 +182,8 @@ void agent_take_flow(struct agent *agent, const struct flow_event *event)
 		return;
 	if (!session->cgroup && event->cgroup_id)
 		session->cgroup = cgroup_path(agent, event->cgroup_id);
+	if (event->ifindex)
+		agent_note_forward(agent, session);
 	set_account(agent, session);
 	judge(&session->last, &session->judgement);
 	judge_handshake(&session->last, session->tls, &session->judgement);
@@ -196,7 +198,7 @@ void agent_take_flow(struct agent *agent, const struct flow_event *event)
 	}
 	control_publish_session(agent->control, session);
 	while ((session = sessions_surplus(agent->sessions)))
-		give_up(agent, session, "given-up");
+		agent_give_up(agent, session, "given-up");
 }
 
 static void take_event(void *context, const struct flow_event *event)
@@ -246,11 +248,13 @@ void agent_take_answer(void *context, enum monitor_operation operation, uint64_t
 		agent->counts.release_failed += result != 0;
 		break;
 	case MONITOR_FIND_SOCKET:
-		session = result == -ENOENT ? sessions_find(agent->sessions, flow_id) : NULL;
-		if (session && session->last.adopted)
+		session = result == -ENOENT || result == -ETIMEDOUT ? sessions_find(agent->sessions, flow_id) : NULL;
+		if (session && session->last.ifindex)
+			agent_give_up_forward(agent, flow_id, result);
+		else if (session && session->last.adopted && result == -ENOENT)
 			agent_end_adopted(agent, flow_id);
-		else if (session && !session->closed.tv_sec)
-			give_up(agent, session, "events-lost");
+		else if (session && !session->closed.tv_sec && result == -ENOENT)
+			agent_give_up(agent, session, "events-lost");
 		break;
 	default:
 		break;
@@ -263,13 +267,14 @@ void agent_sweep(struct agent *agent)
 	struct timespec monotonic = monotonic_now();
 	uint64_t now = (uint64_t)monotonic.tv_sec * 1000000000ULL + (uint64_t)monotonic.tv_nsec;
 	unsigned looked = 0, young = 0;
+	agent_sweep_forwards(agent);
 	monitor_counters(agent->monitor, counters);
 	if (counters[COUNTER_EVENTS_LOST] == agent->events_lost)
 		return;
 	agent_read_events(agent); /* what was sent before the loss: a session may still be in the ring */
 	for (const struct session *session = sessions_oldest(agent->sessions); session && looked < SWEEP_MAX;
 	     session = sessions_newer(agent->sessions, session)) {
-		if (session->closed.tv_sec)
+		if (session->closed.tv_sec || session->last.ifindex)
 			continue;
 		if (session->last.time_ns + SWEEP_AGE_NS > now) {
 			young++;
@@ -340,6 +345,14 @@ static bool same_text(const char *a, const char *b)
 	return a == b || (a && b && strcmp(a, b) == 0);
 }
 
+static bool same_interfaces(const struct config *a, const struct config *b)
+{
+	bool same = a->tc.interface_count == b->tc.interface_count;
+	for (unsigned i = 0; same && i < a->tc.interface_count; i++)
+		same = same_text(a->tc.interfaces[i], b->tc.interfaces[i]);
+	return same;
+}
+
 /* Names the keys of fresh that only a start can bring into force. */
 static void name_late_keys(const struct config *now, const struct config *fresh, char *list, unsigned size)
 {
@@ -350,6 +363,7 @@ static void name_late_keys(const struct config *now, const struct config *fresh,
 		{ "on_exit", now->on_exit == fresh->on_exit },
 		{ "ports", now->port_count == fresh->port_count && memcmp(now->ports, fresh->ports, sizeof(now->ports)) == 0 },
 		{ "cgroup", same_text(now->cgroup, fresh->cgroup) },
+		{ "tc", same_interfaces(now, fresh) },
 		{ "control_socket", same_text(now->control_socket, fresh->control_socket) },
 		{ "control", same_text(now->control.owner, fresh->control.owner) && same_text(now->control.group, fresh->control.group) &&
 				     same_text(now->control.admin_group, fresh->control.admin_group) },

@@ -41,6 +41,8 @@ struct agent_counts {
 	uint64_t not_witnessed; /* ... was not */
 	uint64_t held;          /* sessions whose application data waited for a verdict */
 	uint64_t released, release_failed; /* sockets pushed once the verdict was there; TCP's timer has to do it */
+	uint64_t forwards_evicted; /* forwarded flows whose state made room for another's while they were open */
+	uint64_t forwards_idle;    /* ... of which nothing was seen for long */
 	uint64_t verdict_events_missed; /* events lost, as seen from holes in the sequences */
 };
 
@@ -64,6 +66,7 @@ struct agent {
 	struct metrics *metrics; /* NULL: switched off */
 	struct control *control;
 	struct agent_counts counts;
+	struct open_forward *forwards; /* forwarded flows that are open */
 	bool has_adopted; /* there are, or were, flows that were there before the hooks */
 	uint64_t adopted_position; /* id of the session that agent_sweep_adopted() looked at last */
 	uint64_t events_lost; /* at the last agent_sweep() that left nothing undone */
@@ -96,6 +99,16 @@ void agent_take_answer(void *context, enum monitor_operation operation, uint64_t
 void agent_read_events(struct agent *agent);
 /* Where events were lost since the last call: closes the sessions whose sockets are gone, which else stayed open. */
 void agent_sweep(struct agent *agent);
+/* Closes a session of which nothing more will be heard, and why, if nothing else says what became of it. */
+void agent_give_up(struct agent *agent, struct session *session, const char *reason);
+/*
+ * agent_forward.c, of forwarded flows. To be told of each event of one; asks after those that are open, every few seconds;
+ * takes in the answer for one that is gone; frees what it keeps.
+ */
+void agent_note_forward(struct agent *agent, struct session *session);
+void agent_sweep_forwards(struct agent *agent);
+void agent_give_up_forward(struct agent *agent, uint64_t flow_id, int error);
+void agent_forget_forwards(struct agent *agent);
 /* Frees what is remembered of cgroups' names. */
 void agent_forget_cgroups(struct agent *agent);
 /* Writes an alert to the sinks and the watchers; for alerts_new(), context is the agent. */

@@ -75,6 +75,8 @@ static void tell_verdict(struct agent *agent, struct session *session)
 		session->identity->told = (uint8_t)verdict;
 	if (!waiting)
 		return;
+	if (event->ifindex)
+		return; /* its sender's TCP presents the data again */
 	if (monitor_release_socket(agent->monitor, event, session->identity ? session->identity->witness.pid : 0))
 		agent->counts.release_failed++;
 }

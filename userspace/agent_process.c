@@ -311,6 +311,7 @@ static void stop(struct agent *agent)
 	resumption_free(agent->resumption);
 	sessions_free(agent->sessions);
 	agent_forget_cgroups(agent);
+	agent_forget_forwards(agent);
 	event_ring_close(agent->ring);
 	if (agent->base)
 		event_base_free(agent->base);

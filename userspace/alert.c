@@ -22,11 +22,12 @@ struct key {
 	uint8_t blocked;
 	uint8_t reserved[7];
 	uint8_t address[16];
+	uint8_t client[16]; /* address, of a forwarded flow */
 	char comm[16];
 	char account[ACCOUNT_SIZE]; /* of cleartext-auth; as the session may tell it */
 };
 
-_Static_assert(sizeof(struct key) == 56 + ACCOUNT_SIZE, "a key has no padding");
+_Static_assert(sizeof(struct key) == 72 + ACCOUNT_SIZE, "a key has no padding");
 
 struct entry {
 	struct key key;
@@ -128,6 +129,8 @@ static void key_of(struct key *key, const struct session *session, enum finding 
 	key->severity = (uint8_t)severity;
 	key->blocked = alert_was_blocked(session, finding);
 	memcpy(key->address, flow->server_address, sizeof(key->address));
+	if (flow->ifindex)
+		memcpy(key->client, flow->client_address, sizeof(key->client));
 	memcpy(key->comm, flow->comm, strnlen(flow->comm, sizeof(flow->comm)));
 	if (finding == FINDING_CLEARTEXT_AUTH && session->account)
 		memcpy(key->account, session->account, strnlen(session->account, sizeof(key->account)));

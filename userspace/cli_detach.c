@@ -18,10 +18,12 @@
 #include "cli_client.h"
 #include "cli_output.h"
 #include "pins.h"
+#include "tc_remove.h"
 
 struct detaching {
 	bool force;
 	const char *cgroup; /* NULL: whatever there is */
+	uint64_t cgroup_id; /* its number; 0: any */
 	char prefix[32];    /* of the names of that attach point's folders; "": all */
 	json_t *removed;
 	int error; /* the first that there was; negative errno */
@@ -131,6 +133,7 @@ static int read_options(struct detaching *detaching, int argc, char **argv)
 		return EX_OK;
 	if (stat(detaching->cgroup, &status))
 		return cli_usage("--cgroup needs the path of a cgroup: %s", strerror(errno));
+	detaching->cgroup_id = status.st_ino;
 	snprintf(detaching->prefix, sizeof(detaching->prefix), "%llu-", (unsigned long long)status.st_ino);
 	return EX_OK;
 }
@@ -142,9 +145,18 @@ static bool remove_folder(struct detaching *detaching, const char *folder)
 	return true;
 }
 
+static void note_filters(void *context, const char *interface)
+{
+	struct detaching *detaching = context;
+	json_array_append_new(detaching->removed, json_pack("{s:s,s:s}", "kind", "filter", "path", interface));
+}
+
 static void remove_all(struct detaching *detaching)
 {
+	int error = tc_remove_all(detaching->cgroup_id, note_filters, detaching);
 	unsigned others = walk(detaching, remove_folder);
+	if (error && !detaching->error)
+		detaching->error = error;
 	if (!others) /* the flows that they blocked; the last of all */
 		detaching->error = pins_remove(PINS, detach_pin, detaching);
 }
@@ -154,7 +166,7 @@ static void print(const json_t *removed)
 	json_t *entry;
 	size_t index;
 	json_array_foreach(removed, index, entry)
-		out_format("%-4s  %s\n", member_text(entry, "kind"), member_text(entry, "path"));
+		out_format("%-6s  %s\n", member_text(entry, "kind"), member_text(entry, "path"));
 	if (!json_array_size(removed))
 		out_format("nothing was left\n");
 }

@@ -105,6 +105,21 @@ static bool take_path(const struct config_text *text, const char *key, const cha
 	return take_text(value, raw);
 }
 
+static bool take_tc(const struct raw_tc *raw, struct config *config)
+{
+	if (!raw || raw->interfaces_count == 0)
+		return true;
+	config->tc.interfaces = calloc(raw->interfaces_count, sizeof(*config->tc.interfaces));
+	if (!config->tc.interfaces)
+		return false;
+	for (unsigned i = 0; i < raw->interfaces_count; i++) {
+		if (!take_text(&config->tc.interfaces[i], raw->interfaces[i]))
+			return false;
+		config->tc.interface_count++;
+	}
+	return true;
+}
+
 static bool take_alerts(const struct config_text *text, const struct raw_alerts *raw, struct config *config)
 {
 	if (!raw)
@@ -245,7 +260,7 @@ static bool take_all(const struct config_text *text, const struct raw_config *ra
 				     "a number of seconds, or one with m, h or d behind it");
 	return take_path(text, "cgroup", raw->cgroup, &config->cgroup) &&
 	       take_path(text, "control_socket", raw->control_socket, &config->control_socket) &&
-	       take_ports(text, raw->ports, config) && config_take_policy(text, raw->policy, config) &&
+	       take_ports(text, raw->ports, config) && take_tc(raw->tc, config) && config_take_policy(text, raw->policy, config) &&
 	       take_identity(text, raw->identity, config) && take_sessions(text, raw->sessions, config) &&
 	       take_alerts(text, raw->alerts, config) &&
 	       take_sinks(text, raw, config) && take_metrics(text, raw->metrics, config) &&
@@ -348,6 +363,9 @@ void config_free(struct config *config)
 		free(config->rules[i].reason);
 	}
 	free(config->rules);
+	for (unsigned i = 0; i < config->tc.interface_count; i++)
+		free(config->tc.interfaces[i]);
+	free(config->tc.interfaces);
 	free(config->identity.trust);
 	free(config->cgroup);
 	free(config->control_socket);

@@ -10,6 +10,7 @@
 #include "policy.h"
 
 #define CONFIG_PATH "/etc/smtpward/smtpward.yaml"
+#define CONFIG_TC_INTERFACES_MAX 64
 #define CONTROL_SOCKET_PATH "/run/smtpward/smtpward.sock"
 
 enum account_form { ACCOUNT_NAME, ACCOUNT_HASH, ACCOUNT_NONE };
@@ -38,6 +39,10 @@ struct config {
 	} ports[PORTS_MAX];
 	unsigned port_count;
 	char *cgroup;           /* attach point: a cgroup2 directory; NULL: the root, found or mounted */
+	struct {
+		char **interfaces; /* names or patterns (fnmatch(3)) of those whose forwarded traffic is watched */
+		unsigned interface_count;
+	} tc;
 	char *control_socket;
 	struct {
 		char *owner, *group;  /* of the socket; NULL: root's */

@@ -31,6 +31,11 @@ struct raw_policy {
 	unsigned rules_count;
 };
 
+struct raw_tc {
+	char **interfaces;
+	unsigned interfaces_count;
+};
+
 struct raw_identity {
 	bool *witness;
 	char *trust, *hold;
@@ -75,6 +80,7 @@ struct raw_privileges {
 struct raw_config {
 	int *mode, *on_exit;
 	struct raw_ports *ports;
+	struct raw_tc *tc;
 	char *cgroup, *control_socket, *fallback_window;
 	int *account;
 	struct raw_policy *policy;

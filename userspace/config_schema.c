@@ -74,6 +74,13 @@ static const cyaml_schema_field_t port_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_schema_value_t interface_schema = { CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, 64) };
+
+static const cyaml_schema_field_t tc_fields[] = {
+	CYAML_FIELD_SEQUENCE("interfaces", OPTIONAL, struct raw_tc, interfaces, &interface_schema, 0, CONFIG_TC_INTERFACES_MAX),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t identity_fields[] = {
 	FLAG("witness", struct raw_identity, witness),
 	TEXT("trust", struct raw_identity, trust),
@@ -133,6 +140,7 @@ static const cyaml_schema_field_t config_fields[] = {
 	ENUM("on_exit", struct raw_config, on_exit, exits),
 	GROUP("ports", struct raw_config, ports, port_fields),
 	TEXT("cgroup", struct raw_config, cgroup),
+	GROUP("tc", struct raw_config, tc, tc_fields),
 	TEXT("control_socket", struct raw_config, control_socket),
 	GROUP("control", struct raw_config, control, control_fields),
 	GROUP("privileges", struct raw_config, privileges, privileges_fields),

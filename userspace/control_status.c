@@ -73,6 +73,8 @@ static json_t *kernel_json(struct monitor *monitor, json_t *reasons)
 		{ COUNTER_STORAGE_FAILED, "flows could not be followed: no room for their state (net.core.optmem_max)" },
 		{ COUNTER_EVENTS_LOST, "events were lost: the ring was full" },
 		{ COUNTER_HELPER_FAILED, "BPF helpers failed" },
+		{ COUNTER_FORWARDS_FULL, "forwarded flows could not be followed: no room for their state" },
+		{ COUNTER_FORWARDS_UNRESET, "segments of blocked forwarded flows were dropped without a reset" },
 		{ COUNTER_NETNS_UNSEEN, "network namespaces could not be looked into at the start: connections in them that are older are not followed" },
 	};
 	uint64_t counters[COUNTER_COUNT];
@@ -103,6 +105,8 @@ static json_t *agent_json(const struct agent *agent, json_t *reasons)
 	set_number(object, "would_block", counts->would_block);
 	for (unsigned i = 0; i < sizeof(exposure_names) / sizeof(exposure_names[0]); i++)
 		set_number(object, exposure_names[i], counts->auth_clear[i]);
+	set_number(object, "forwards_evicted", counts->forwards_evicted);
+	set_number(object, "forwards_idle", counts->forwards_idle);
 	set_number(object, "sessions_evicted", sessions_evicted(agent->sessions));
 	set_number(object, "sessions_shed", sessions_shed(agent->sessions));
 	set_number(object, "alerts_raised", alerts.raised);
@@ -115,6 +119,8 @@ static json_t *agent_json(const struct agent *agent, json_t *reasons)
 		complain(reasons, "%" PRIu64 " malformed events were passed over", counts->events_malformed);
 	if (counts->destroy_failed)
 		complain(reasons, "%" PRIu64 " blocked sockets could not be destroyed", counts->destroy_failed);
+	if (counts->forwards_evicted)
+		complain(reasons, "%" PRIu64 " open forwarded flows made room for others: too many at once", counts->forwards_evicted);
 	if (sessions_evicted(agent->sessions))
 		complain(reasons, "%" PRIu64 " open sessions were given up: too many at once",
 			 sessions_evicted(agent->sessions));

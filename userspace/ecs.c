@@ -62,6 +62,12 @@ static void add_sender(struct text *text, const struct flow_event *flow)
 {
 	char name[128];
 
+	char address[ADDRESS_TEXT_SIZE];
+
+	if (flow->ifindex) {
+		add(text, "%s (forwarded)", address_text(flow->client_address, address));
+		return;
+	}
 	if (flow->pid == 0) {
 		add(text, "a process not known");
 		return;
@@ -308,7 +314,7 @@ static void set_sender(json_t *event, const struct session *session)
 /* The session's own words, the same as `smtpward -j sessions` prints. */
 static void set_session(json_t *event, const struct alert *alert)
 {
-	static const char *const taken[] = { "outcome", "unknown_reason", "facts", "findings", "cause", "starttls", "auth",
+	static const char *const taken[] = { "outcome", "unknown_reason", "forwarded", "interface", "facts", "findings", "cause", "starttls", "auth",
 					     "linked_session", "blocked", "would_block", "policy", "events_missed",
 					     "identity" };
 	json_t *session = session_json(alert->session);

@@ -20,10 +20,11 @@ struct key {
 	uint32_t uid;
 	uint64_t sender; /* pid or cgroup id */
 	char comm[16];
+	uint8_t client[16]; /* address, of a forwarded flow: nothing else is known of its sender */
 	char server[SERVER_NAME_SIZE]; /* address or name */
 };
 
-_Static_assert(sizeof(struct key) == 32 + SERVER_NAME_SIZE, "a key has no padding");
+_Static_assert(sizeof(struct key) == 48 + SERVER_NAME_SIZE, "a key has no padding");
 
 struct failure {
 	uint64_t id;
@@ -86,6 +87,10 @@ static bool key_of(struct key *key, const struct flow_event *flow, unsigned serv
 	key->uid = flow->uid;
 	key->sender = sender_kind == SENDER_BY_PROCESS ? flow->pid : flow->cgroup_id;
 	memcpy(key->comm, flow->comm, strnlen(flow->comm, sizeof(flow->comm)));
+	if (flow->ifindex) {
+		memcpy(key->client, flow->client_address, sizeof(key->client));
+		key->sender = 1;
+	}
 	if (server_kind == SERVER_BY_ADDRESS)
 		memcpy(key->server, flow->server_address, sizeof(flow->server_address));
 	else

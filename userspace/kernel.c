@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cgroup.h"
+#include "kernel_forward.h"
 #include "kernel_object.h"
 #include "sock_diag.h"
 #include "socket_release.h"
@@ -155,11 +156,14 @@ int kernel_set_mode(struct kernel *kernel, enum policy_mode mode)
 	bool pins = mode == MODE_BLOCK || kernel->on_exit == EXIT_KEEP;
 	if (pins && !kernel->pinned) {
 		int error = kernel_pin(kernel);
+		if (!error)
+			error = kernel_forward_pin(kernel);
 		if (error)
 			return error;
 		kernel_replace_start(kernel); /* what an older agent has left; ours is attached by now */
 	} else if (!pins) {
 		kernel_unpin(kernel);
+		kernel_forward_unpinned(kernel);
 	}
 	kernel->settings.mode = (__u8)mode;
 	return kernel_write_settings(kernel);
@@ -207,7 +211,12 @@ struct kernel *kernel_open(const struct config *config, const struct kernel_proc
 	forget_senders(kernel);
 	if (!attach(kernel, problem))
 		goto failed;
-	int error = kernel_set_mode(kernel, config->mode);
+	int error = kernel_forward_open(kernel, config);
+	if (error) {
+		say(problem, EX_UNAVAILABLE, "the programs for forwarded flows (tc.interfaces) do not load: %s", strerror(-error));
+		goto failed;
+	}
+	error = kernel_set_mode(kernel, config->mode);
 	if (error) {
 		say(problem, EX_OSERR, "the hooks cannot be pinned at %s: %s", kernel->pin_path, strerror(-error));
 		goto failed;
@@ -236,6 +245,7 @@ void kernel_close(struct kernel *kernel, bool leave)
 			close(kernel->links[i]);
 	}
 	kernel_witness_close(kernel, leave);
+	kernel_forward_close(kernel, leave);
 	smtpward_bpf__destroy(kernel->bpf);
 	sock_diag_free(kernel->diag);
 	cgroup_close(kernel->cgroup);
@@ -261,6 +271,8 @@ int kernel_destroy_socket(struct kernel *kernel, const struct flow_event *event)
 
 int kernel_find_socket(struct kernel *kernel, const struct flow_event *event)
 {
+	if (event->ifindex)
+		return kernel_forward_find(kernel, event);
 	int found = sock_diag_find(kernel->diag, event);
 	/* where not every network namespace can be looked into, a flow is over with the process that opened it */
 	return found == -EPERM && event->pid && kill((pid_t)event->pid, 0) < 0 && errno == ESRCH ? -ENOENT : found;

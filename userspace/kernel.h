@@ -64,7 +64,9 @@ int kernel_set_policy(struct kernel *kernel, const struct config *config, int64_
  * the server an RST. Returns 0, -ENOENT if it is gone already, or another negative errno. */
 int kernel_destroy_socket(struct kernel *kernel, const struct flow_event *event);
 
-/* Whether the flow's socket is still there: 0, -ENOENT if it is gone, or another negative errno. */
+/* Whether the flow's socket is still there: 0, -ENOENT if it is gone, or another negative errno. Of a forwarded flow:
+ * whether it is still followed; -ENOENT if its state made room for another's, -ETIMEDOUT if nothing of it was seen for
+ * long, and now it is let go. */
 int kernel_find_socket(struct kernel *kernel, const struct flow_event *event);
 
 /* The agent's word on a flow's peer, for the egress program. Returns 0, -ENOENT if the flow is over, or another negative

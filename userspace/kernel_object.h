@@ -23,6 +23,7 @@
 
 struct cgroup;
 struct kernel_witness;
+struct kernel_forward;
 
 #define HOOKS 5
 
@@ -31,6 +32,7 @@ struct kernel {
 	struct cgroup *cgroup;
 	struct sock_diag *diag;
 	struct kernel_witness *witness; /* NULL: switched off */
+	struct kernel_forward *forward; /* NULL: the configuration names no interface */
 	int library_reader;
 	int links[HOOKS]; /* descriptors; -1: not attached */
 	struct kernel_hook hooks[HOOKS];
@@ -63,12 +65,23 @@ void kernel_witness_open(struct kernel *kernel, const struct config *config);
 /* leave: those that are pinned go on without the agent. */
 void kernel_witness_close(struct kernel *kernel, bool leave);
 
+/* kernel_forward.c. Open loads the TC programs and puts them on the interfaces; an interface that cannot be had is told by
+ * kernel_forward_hook(). Pin: so that they go on without an agent; below pin_path, which is emptied elsewhere. They
+ * return 0 or a negative errno. Close: as kernel_close(). */
+int kernel_forward_open(struct kernel *kernel, const struct config *config);
+void kernel_forward_close(struct kernel *kernel, bool leave);
+int kernel_forward_pin(struct kernel *kernel);
+void kernel_forward_unpinned(struct kernel *kernel);
+
 /* kernel_pins.c. Where the pins of this attach point are. */
 void kernel_pins_place(struct kernel *kernel);
 /* Before the object is loaded: takes over the maps of an agent that was killed, if they are there and alike. */
 void kernel_pins_adopt_maps(struct kernel *kernel);
 /* The pinned link of a hook, now running program; or -1. */
 int kernel_pins_adopt_link(const struct kernel *kernel, const char *hook, int program);
+/* Pins over whatever is at path, which is below pin_path, in one step: an agent that is killed meanwhile leaves the old one
+ * or the new one, and not neither. Returns 0 or a negative errno. */
+int kernel_pin_one(const struct kernel *kernel, int fd, const char *path);
 /* Pins maps and links, over those that are there. Returns 0 or a negative errno; then what was pinned before may be left. */
 int kernel_pin(struct kernel *kernel);
 /* Calls found with each folder of this attach point that is of another ABI version. Returns how many there were. */

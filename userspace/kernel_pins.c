@@ -115,11 +115,8 @@ int kernel_pins_adopt_link(const struct kernel *kernel, const char *hook, int pr
 
 /* ---- pinning ---------------------------------------------------------------------------------------------- */
 
-/*
- * Over whatever is pinned at path, in one step: an agent that is killed meanwhile leaves the old one or the new one, and
- * not neither. One that is ours already, since it was taken over, is pinned anew all the same.
- */
-static int pin_one(const struct kernel *kernel, int fd, const char *path)
+/* One that is ours already, since it was taken over, is pinned anew all the same. */
+int kernel_pin_one(const struct kernel *kernel, int fd, const char *path)
 {
 	char fresh[256];
 	snprintf(fresh, sizeof(fresh), "%s/fresh", kernel->pin_path);
@@ -145,10 +142,10 @@ static int pin_all(struct kernel *kernel)
 		error = kernel_blocked_pin(kernel);
 	/* links first: the old ones, which are still pinned, are at work until then */
 	for (unsigned i = 0; i < HOOKS && !error; i++)
-		error = pin_one(kernel, kernel->links[i], pin_name(kernel, PIN_LINK_PREFIX, kernel->hooks[i].name, path));
+		error = kernel_pin_one(kernel, kernel->links[i], pin_name(kernel, PIN_LINK_PREFIX, kernel->hooks[i].name, path));
 	bpf_object__for_each_map(map, kernel->bpf->obj) {
 		if (!error && is_pinned_here(kernel, map))
-			error = pin_one(kernel, bpf_map__fd(map), pin_name(kernel, PIN_MAP_PREFIX, bpf_map__name(map), path));
+			error = kernel_pin_one(kernel, bpf_map__fd(map), pin_name(kernel, PIN_MAP_PREFIX, bpf_map__name(map), path));
 	}
 	return error;
 }

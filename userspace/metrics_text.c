@@ -112,6 +112,10 @@ static void put_sessions(const struct writer *out, const struct metrics_view *vi
 		    counts->sockets_destroyed);
 	put_counter(out, "smtpward_socket_destroy_failures", "Sockets of blocked sessions that could not be ended.",
 		    counts->destroy_failed);
+	put_counter(out, "smtpward_forwards_evicted", "Open forwarded flows whose state made room for another's.",
+		    counts->forwards_evicted);
+	put_counter(out, "smtpward_forwards_idle", "Forwarded flows given up, since nothing was seen of them for long.",
+		    counts->forwards_idle);
 	put_counter(out, "smtpward_sessions_evicted", "Open sessions that were given up: too many at a time.",
 		    view->sessions_evicted);
 	put_counter(out, "smtpward_sessions_shed", "Sessions whose TLS handshake was not read to its end: too many at a time.",

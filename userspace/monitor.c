@@ -11,7 +11,7 @@
 #include "monitor.h"
 #include "monitor_table.h"
 
-#define HOOKS_MAX 256
+#define HOOKS_MAX 272
 
 struct monitor {
 	int lanes[LANE_COUNT];
@@ -280,6 +280,16 @@ const struct kernel_hook *monitor_hooks(struct monitor *monitor, unsigned *count
 		hook->attached = reply.attached;
 	}
 	return monitor->hooks;
+}
+
+bool monitor_interface(struct monitor *monitor, uint32_t ifindex, char name[16])
+{
+	const struct monitor_interface_request request = { .ifindex = ifindex };
+	struct monitor_interface_reply reply;
+	if (call(monitor, MONITOR_INTERFACE, &request, &reply, NULL))
+		return false;
+	take_text(name, 16, reply.name, sizeof(reply.name));
+	return true;
 }
 
 const struct kernel_witness_state *monitor_witness_state(struct monitor *monitor)

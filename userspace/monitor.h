@@ -44,6 +44,8 @@ void monitor_counters(struct monitor *monitor, uint64_t counters[COUNTER_COUNT])
 void monitor_privileges(struct monitor *monitor, char text[256]);
 const char *monitor_cgroup(const struct monitor *monitor);
 char *monitor_cgroup_path(struct monitor *monitor, uint64_t cgroup_id);
+/* Name of an interface that forwarded flows are watched on. False: it is not, or not any more. */
+bool monitor_interface(struct monitor *monitor, uint32_t ifindex, char name[16]);
 /* The pointers that these return are good until the next call of the same function. */
 const struct kernel_hook *monitor_hooks(struct monitor *monitor, unsigned *count);
 const struct kernel_witness_state *monitor_witness_state(struct monitor *monitor);

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "kernel_forward.h"
 #include "monitor_server.h"
 #include "notify.h"
 #include "privileges.h"
@@ -135,11 +136,27 @@ int monitor_do_hook(struct monitor_server *server, const struct monitor_hook_req
 	unsigned count = 0;
 	UNUSED;
 	const struct kernel_hook *hooks = server->kernel ? kernel_hooks(server->kernel, &count) : NULL;
-	if (request->index >= count)
+	struct kernel_hook hook;
+	char name[KERNEL_FORWARD_NAME_SIZE];
+	if (request->index < count)
+		hook = hooks[request->index];
+	else if (!server->kernel || request->index > UINT32_MAX ||
+		 !kernel_forward_hook(server->kernel, (unsigned)request->index - count, &hook, name))
 		return -ENOENT;
-	copy_text(reply->name, sizeof(reply->name), hooks[request->index].name);
-	copy_text(reply->error, sizeof(reply->error), hooks[request->index].error);
-	reply->attached = hooks[request->index].attached;
+	copy_text(reply->name, sizeof(reply->name), hook.name);
+	copy_text(reply->error, sizeof(reply->error), hook.error);
+	reply->attached = hook.attached;
+	return 0;
+}
+
+int monitor_do_interface(struct monitor_server *server, const struct monitor_interface_request *request,
+			 struct monitor_interface_reply *reply, int *fd)
+{
+	UNUSED;
+	const char *name = server->kernel ? kernel_forward_name(server->kernel, request->ifindex) : NULL;
+	if (!name)
+		return -ENOENT;
+	copy_text(reply->name, sizeof(reply->name), name);
 	return 0;
 }
 

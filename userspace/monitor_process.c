@@ -15,6 +15,7 @@
 
 #include "agent_process.h"
 #include "control_socket.h"
+#include "kernel_forward.h"
 #include "monitor_process.h"
 #include "monitor_server.h"
 #include "library_reader.h"
@@ -179,14 +180,18 @@ static bool take_signal(struct supervisor *supervisor)
 static void serve(struct supervisor *supervisor)
 {
 	struct pollfd polled[] = { { .fd = supervisor->signals, .events = POLLIN },
-				   { .fd = supervisor->server.lanes[LANE_QUICK], .events = POLLIN } };
+				   { .fd = supervisor->server.lanes[LANE_QUICK], .events = POLLIN },
+				   { .fd = -1, .events = POLLIN } };
 	for (;;) {
-		int ready = poll(polled, 2, supervisor->deadline ? 1000 : -1);
+		polled[2].fd = supervisor->server.kernel ? kernel_forward_fd(supervisor->server.kernel) : -1;
+		int ready = poll(polled, 3, supervisor->deadline ? 1000 : -1);
 		supervisor->hangs = ready == 0 && now_s() > supervisor->deadline;
 		if (supervisor->hangs || (ready < 0 && errno != EINTR))
 			return;
 		if (ready < 0)
 			continue;
+		if (polled[2].revents)
+			kernel_forward_read(supervisor->server.kernel);
 		if (polled[1].revents && !monitor_serve(&supervisor->server, LANE_QUICK, MSG_DONTWAIT)) {
 			/* the agent's end is near, or it talks nonsense: it is not listened to any more */
 			shutdown(polled[1].fd, SHUT_RDWR);

@@ -36,6 +36,7 @@ enum monitor_lane { LANE_QUICK, LANE_SOCKETS, LANE_WITNESS, LANE_FILES, LANE_COU
 	X(HOOK,           hook,           LANE_QUICK)   /* what is attached, one a call */ \
 	X(WITNESS_STATE,  witness_state,  LANE_QUICK)   /* how the witness is */ \
 	X(LIBRARY,        library,        LANE_QUICK)   /* what it watches, one a call */ \
+	X(INTERFACE,      interface,      LANE_QUICK)   /* name of an interface that is watched, from its number */ \
 	X(CGROUP_PATH,    cgroup_path,    LANE_QUICK)   /* a cgroup's path from its number */ \
 	X(SET_MODE,       set_mode,       LANE_QUICK)   /* monitor or block */ \
 	X(SET_IDENTITY,   set_identity,   LANE_QUICK)   /* the verdict on a flow's peer */ \
@@ -97,6 +98,10 @@ struct monitor_hook_request {
 };
 
 #define monitor_library_request monitor_hook_request
+
+struct monitor_interface_request {
+	__u64 ifindex;
+};
 
 struct monitor_cgroup_path_request {
 	__u64 cgroup_id;
@@ -178,6 +183,10 @@ struct monitor_hook_reply {
 	char name[40];
 	char error[96];
 	__u64 attached;
+};
+
+struct monitor_interface_reply {
+	char name[16];
 };
 
 struct monitor_witness_state_reply {

@@ -22,6 +22,7 @@ struct session {
 	uint64_t linked_id;    /* the session that tls-fallback refers to; 0: none */
 	uint32_t findings_told; /* FINDING_MASK: an alert was raised already */
 	uint32_t events_missed; /* holes in the events' sequence, and lost events of the other kinds */
+	char interface[16];     /* that a forwarded flow was first seen on; "" if it is none, or its name is not known */
 	uint32_t handshake_read[2]; /* bytes of the handshake, by direction */
 	uint16_t burden;        /* its place among those that cannot be packed, from 1; or the one it had */
 	bool given_up;          /* its end was counted before it came: see sessions_give_up() */

@@ -261,7 +261,8 @@ static void set_details(json_t *object, const struct session *session)
 /* Of a flow that was there before the hooks, nobody has counted them. */
 static json_t *bytes_json(const struct flow_event *last, uint64_t bytes)
 {
-	return last->adopted ? json_null() : json_integer((json_int_t)bytes);
+	bool joined = last->adopted || (last->ifindex && (last->facts & FACT(MIDWAY)));
+	return joined ? json_null() : json_integer((json_int_t)bytes);
 }
 
 json_t *session_json(const struct session *session)
@@ -269,10 +270,11 @@ json_t *session_json(const struct session *session)
 	const struct flow_event *last = &session->last;
 	char id[SESSION_ID_TEXT_SIZE];
 	json_t *object = json_pack(
-		"{s:s,s:o,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:{s:o,s:o},s:o,s:b,s:b,s:b,s:{s:o,s:o}}", "id",
+		"{s:s,s:o,s:o,s:o,s:o,s:b,s:o,s:o,s:s,s:o,s:o,s:o,s:{s:o,s:o},s:o,s:b,s:b,s:b,s:{s:o,s:o}}", "id",
 		session_id_text(session->id, id), "opened", time_json(&session->opened), "closed",
 		time_json(&session->closed), "client", endpoint_json(last->client_address, last->client_port), "server",
-		server_json(last), "process", process_json(session), "outcome",
+		server_json(last), "forwarded", last->ifindex != 0, "interface",
+		text_json(session->interface, sizeof(session->interface)), "process", process_json(session), "outcome",
 		outcome_name(session->judgement.outcome), "findings", findings_json(session->judgement.findings),
 		"facts", facts_json(last->facts), "starttls", starttls_json(last), "auth", "mechanism",
 		text_json(last->mechanism, sizeof(last->mechanism)), "account", text_json(session->account, SIZE_MAX),

@@ -88,6 +88,13 @@ int monitor_find_socket(struct monitor *monitor, const struct flow_event *event)
 	return event->pid & 1 ? -EAGAIN : 0;
 }
 
+bool monitor_interface(struct monitor *monitor, uint32_t ifindex, char name[16])
+{
+	(void)monitor;
+	snprintf(name, 16, "%u", ifindex);
+	return ifindex & 1;
+}
+
 int monitor_set_identity(struct monitor *monitor, uint64_t flow_id, enum identity identity)
 {
 	(void)monitor;
@@ -338,6 +345,7 @@ static void close_agent(struct agent *agent)
 	resumption_free(agent->resumption);
 	sessions_free(agent->sessions);
 	agent_forget_cgroups(agent);
+	agent_forget_forwards(agent);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

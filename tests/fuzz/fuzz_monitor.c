@@ -12,6 +12,7 @@
 #include "cgroup.h"
 #include "config.h"
 #include "fuzz.h"
+#include "kernel_forward.h"
 #include "monitor_server.h"
 #include "notify.h"
 
@@ -160,6 +161,22 @@ void kernel_counters(const struct kernel *kernel, uint64_t counters[COUNTER_COUN
 {
 	REQUIRE(kernel->open);
 	memset(counters, 0, COUNTER_COUNT * sizeof(*counters));
+}
+
+bool kernel_forward_hook(const struct kernel *kernel, unsigned index, struct kernel_hook *hook, char name[KERNEL_FORWARD_NAME_SIZE])
+{
+	REQUIRE(kernel->open);
+	if (index > 0)
+		return false;
+	strcpy(name, "tcx/eth0");
+	*hook = (struct kernel_hook){ .name = name, .attached = true };
+	return true;
+}
+
+const char *kernel_forward_name(const struct kernel *kernel, uint64_t ifindex)
+{
+	REQUIRE(kernel->open);
+	return ifindex == 2 ? "eth0" : NULL;
 }
 
 const struct kernel_hook *kernel_hooks(const struct kernel *kernel, unsigned *count)

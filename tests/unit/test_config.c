@@ -176,6 +176,7 @@ static void every_key_is_taken_over(void **state)
 	struct config *config = load("mode: block\non_exit: keep\n"
 				     "ports: {starttls: [26], implicit_tls: [25, 65535]}\n"
 				     "cgroup: /sys/fs/cgroup/system.slice\n"
+				     "tc: {interfaces: [eth0, 'tap*', \"veth[0-9]\"]}\n"
 				     "control_socket: /run/s\n"
 				     "control: {owner: mail, group: adm, admin_group: 1200}\n"
 				     "privileges: {user: nobody, containers: false, hardening: available}\n"
@@ -197,6 +198,10 @@ static void every_key_is_taken_over(void **state)
 	assert_true(config->ports[1].implicit_tls);
 	assert_int_equal(config->ports[2].number, 65535);
 	assert_string_equal(config->cgroup, "/sys/fs/cgroup/system.slice");
+	assert_int_equal(config->tc.interface_count, 3);
+	assert_string_equal(config->tc.interfaces[0], "eth0");
+	assert_string_equal(config->tc.interfaces[1], "tap*");
+	assert_string_equal(config->tc.interfaces[2], "veth[0-9]");
 	assert_string_equal(config->control_socket, "/run/s");
 	assert_string_equal(config->control.owner, "mail");
 	assert_string_equal(config->control.group, "adm");
@@ -439,7 +444,7 @@ static void the_example_has_every_key(void **state)
 
 /* ---- mistakes --------------------------------------------------------------------------------------------- */
 
-#define TOP_KEYS "mode, on_exit, ports, cgroup, control_socket, control, privileges, fallback_window, account, policy, identity, sessions, alerts, syslog, file, journal, metrics"
+#define TOP_KEYS "mode, on_exit, ports, cgroup, tc, control_socket, control, privileges, fallback_window, account, policy, identity, sessions, alerts, syslog, file, journal, metrics"
 #define DURATION "a number of seconds, or one with m, h or d behind it"
 #define DESTINATION "an IPv4 or IPv6 address, ADDRESS/BITS, or any"
 #define CGROUP_PATH "a path below the cgroup root, as in /system.slice/postfix.service"
@@ -585,6 +590,9 @@ static const struct {
 	/* identity */
 	{ BYTES("identity: {hold: 0s}"), "f:1:18: identity.hold: '0s' is not valid; allowed: 1s to 60s" },
 	{ BYTES("identity: {hold: 61}"), "f:1:18: identity.hold: '61' is not valid; allowed: 1s to 60s" },
+	{ BYTES("tc: {interfaces: eth0}"), "f:1:18: tc.interfaces: 'eth0' is of the wrong kind; allowed: a list" },
+	{ BYTES("tc: {interfaces: ['']}"), "f:1:19: tc.interfaces[0]: is empty; allowed: text of 1 to 64 bytes" },
+	{ BYTES("tc: {interface: [eth0]}"), "f:1:6: tc: 'interface' is not a key here; allowed: interfaces" },
 	{ BYTES("identity: {trust: ca.pem}"), "f:1:19: identity.trust: 'ca.pem' is not valid; allowed: an absolute path" },
 	{ BYTES("policy: {rules: [{require: encrypted, name: mx.example}]}"),
 	  "f:1:45: policy.rules[0].name: 'mx.example' is not valid; allowed: a rule that requires verified" },

@@ -68,6 +68,24 @@ static void assert_at(json_t *event, const char *path, const char *expected)
 	assert_string_equal(json_string_value(value), expected);
 }
 
+/* Of a forwarded session there is an interface, and nobody's process. */
+static void a_forwarded_sender_is_an_address(void **state)
+{
+	char sentence[ECS_SENTENCE_SIZE];
+	(void)state;
+	session.last.ifindex = 4;
+	session.last.pid = 0;
+	session.last.uid = UINT32_MAX;
+	strcpy(session.interface, "tap7");
+	assert_non_null(strstr(ecs_sentence(&alert, sentence), "192.0.2.7 (forwarded) to mx.example.com[192.0.2.1]:587: "));
+	json_t *event = ecs_alert(&alert);
+	assert_null(at(event, "process"));
+	assert_null(at(event, "user"));
+	assert_true(json_is_true(at(event, "smtpward.forwarded")));
+	assert_at(event, "smtpward.interface", "tap7");
+	json_decref(event);
+}
+
 static void an_alert_says_all(void **state)
 {
 	static const char *const strings[][2] = {
@@ -257,6 +275,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(an_alert_says_all),
+		TEST(a_forwarded_sender_is_an_address),
 		TEST(the_sentence_tells_who_where_what_and_what_to_do),
 		TEST(only_the_account_that_may_be_told_is_told),
 		TEST(hostile_names_are_escaped),

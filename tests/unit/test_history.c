@@ -56,6 +56,27 @@ static void same_sender_and_server_is_a_fallback(void **state)
 	assert_int_equal(history_fallback_of(history, &clear, at(300)), 1);
 }
 
+/* Of a forwarded flow's sender nothing is known but its address. */
+static void forwarded_senders_are_told_apart_by_address(void **state)
+{
+	(void)state;
+	struct session failed = make_session(1), clear = make_session(2), other = make_session(3), local = make_session(4);
+	struct session *const forwarded[] = { &failed, &clear, &other };
+	for (unsigned i = 0; i < 3; i++) {
+		struct flow_event *last = &forwarded[i]->last;
+		last->ifindex = 3;
+		last->pid = 0;
+		last->cgroup_id = 0;
+		last->uid = UINT32_MAX;
+		memset(last->comm, 0, sizeof(last->comm));
+		last->client_address[15] = i == 2 ? 9 : 8;
+	}
+	history_tls_failed(history, &failed, at(0));
+	assert_int_equal(history_fallback_of(history, &clear, at(300)), 1);
+	assert_int_equal(history_fallback_of(history, &other, at(300)), 0);
+	assert_int_equal(history_fallback_of(history, &local, at(300)), 0);
+}
+
 static void nothing_failed_is_no_fallback(void **state)
 {
 	(void)state;
@@ -227,6 +248,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(same_sender_and_server_is_a_fallback),
+		TEST(forwarded_senders_are_told_apart_by_address),
 		TEST(nothing_failed_is_no_fallback),
 		TEST(another_process_of_the_service_is_the_same_sender),
 		TEST(a_process_that_changed_its_cgroup_is_the_same_sender),

@@ -73,6 +73,7 @@ static void what_is_absent_is_null_or_an_empty_list(void **state)
 		    "{\"id\":\"000000000000001f\",\"opened\":\"1970-01-01T00:00:01.999Z\",\"closed\":null,"
 		    "\"client\":{\"address\":\"192.0.2.1\",\"port\":40000},"
 		    "\"server\":{\"address\":\"192.0.2.25\",\"port\":587,\"name\":null},"
+		    "\"forwarded\":false,\"interface\":null,"
 		    "\"process\":{\"pid\":null,\"uid\":null,\"comm\":null,\"cgroup\":null},"
 		    "\"outcome\":\"unknown\",\"findings\":[],\"facts\":[],"
 		    "\"starttls\":{\"offered\":false,\"asked\":false,\"reply\":null},"
@@ -112,6 +113,7 @@ static void everything_that_is_known_is_told(void **state)
 		    "{\"id\":\"000000000000001f\",\"opened\":\"1970-01-01T00:00:01.999Z\","
 		    "\"closed\":\"2023-11-14T22:13:20.005Z\",\"client\":{\"address\":\"192.0.2.1\",\"port\":40000},"
 		    "\"server\":{\"address\":\"192.0.2.25\",\"port\":587,\"name\":\"mx.example.com\"},"
+		    "\"forwarded\":false,\"interface\":null,"
 		    "\"process\":{\"pid\":4242,\"uid\":33,\"comm\":\"0123456789abcdef\","
 		    "\"cgroup\":\"/system.slice/postfix.service\"},"
 		    "\"outcome\":\"cleartext\",\"findings\":[\"cleartext-auth\",\"starttls-missing\"],"
@@ -124,6 +126,20 @@ static void everything_that_is_known_is_told(void **state)
 		    "\"severity\":\"critical\",\"cause\":\"starttls-missing\",\"unknown_reason\":null,"
 		    "\"linked_session\":\"0000000000000002\",\"identity\":null,\"held_ms\":null,\"end\":\"server\",\"events_missed\":1,"
 		    "\"policy\":{\"rule\":0,\"require\":\"encrypted\"}}");
+}
+
+static void a_forwarded_session_has_an_interface_and_no_process(void **state)
+{
+	struct session session = bare_session();
+	(void)state;
+	session.last.ifindex = 7;
+	session.last.uid = UINT32_MAX;
+	strcpy(session.interface, "tap\x1b");
+	json_t *object = session_json(&session);
+	assert_true(json_is_true(json_object_get(object, "forwarded")));
+	assert_string_equal(json_string_value(json_object_get(object, "interface")), "tap\\x1b");
+	assert_true(json_is_null(json_object_get(json_object_get(object, "process"), "uid")));
+	json_decref(object);
 }
 
 static void root_is_a_user_too(void **state)
@@ -229,6 +245,7 @@ int main(void)
 		cmocka_unit_test(what_is_absent_is_null_or_an_empty_list),
 		cmocka_unit_test(a_flow_that_was_there_first_says_so),
 		cmocka_unit_test(everything_that_is_known_is_told),
+		cmocka_unit_test(a_forwarded_session_has_an_interface_and_no_process),
 		cmocka_unit_test(root_is_a_user_too),
 		cmocka_unit_test(alerts_have_their_names),
 		cmocka_unit_test(every_alert_code_has_some_name),

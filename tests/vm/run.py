@@ -33,7 +33,7 @@ def note(how, version, text):
 
 
 def write_root():
-    own = {f"/{name}": f"{BUILD}/{name}" for name in ("smtpwardd", "smtpward", "smtpward.bpf.o", "witness.bpf.o")}
+    own = {f"/{name}": f"{BUILD}/{name}" for name in ("smtpwardd", "smtpward", "smtpward.bpf.o", "witness.bpf.o", "forward.bpf.o")}
     own["/verify"] = f"{WORK}/verify"
     own[os.path.abspath(f"{BUILD}/smtpward.bpf.o")] = f"{BUILD}/smtpward.bpf.o"  # where the BPF tests look for it
     for program in glob.glob(f"{BUILD}/tests/bpf_*"):

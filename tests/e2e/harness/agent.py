@@ -19,8 +19,9 @@ def free_port():
 class Agent:
     program = BUILD / "smtpwardd"
 
-    def __init__(self, lab, number, mode="monitor", cgroup=None, identity=None, **settings):
+    def __init__(self, lab, number, mode="monitor", cgroup=None, identity=None, side=None, **settings):
         self.lab = lab
+        self.side = side  # the network namespace that it runs in
         self.folder = lab.scratch / f"agent-{number}"
         self.folder.mkdir()
         self.socket = self.folder / "control.sock"
@@ -55,7 +56,7 @@ class Agent:
     def start(self, wait=True):
         self.write_config()
         with open(self.output, "ab") as output:
-            self.process = self.lab.start(None, [self.program, "-f", "-c", self.config_path], stdout=output, stderr=output)
+            self.process = self.lab.start(self.side, [self.program, "-f", "-c", self.config_path], stdout=output, stderr=output)
         if wait:
             wait_until(self._answers, "the agent answers")
 

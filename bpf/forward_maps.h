@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The maps that only the TC programs have. */
+#ifndef SMTPWARD_BPF_FORWARD_MAPS_H
+#define SMTPWARD_BPF_FORWARD_MAPS_H
+
+#include "forward.h"
+#include "frame.h"
+#include "maps.h"
+
+struct forward {
+	struct forward_head head;
+	struct flow flow;
+};
+
+/* The flows that are followed. The least recently used one makes room; the agent notices that it is gone. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, FORWARD_FLOWS_MAX);
+	__type(key, struct forward_key);
+	__type(value, struct forward);
+} forwards SEC(".maps");
+
+/* SYNs that were not answered yet: whoever sends many of them drives no flow out. */
+struct syn {
+	__u32 first;   /* number of the client's first byte */
+	__u32 ifindex; /* where it was met */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, FORWARD_NOTES_MAX);
+	__type(key, struct forward_key);
+	__type(value, struct syn);
+} syns SEC(".maps");
+
+/* Flow id of each segment that is being read; the client's has bit 62 flipped. An entry is a lock: 5.10 has no atomic
+ * operation that tells what was there, and LRU maps no bpf_spin_lock. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, FORWARD_BUSY_MAX);
+	__type(key, __u64);
+	__type(value, __u8);
+} busy SEC(".maps");
+
+/* A flow with nothing in it: too large for the stack. Never written. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct forward);
+} blank SEC(".maps");
+
+/*
+ * The packet at hand. TC programs run with softirqs off, in both directions, so nobody else of this CPU's gets at it,
+ * but for those that a packet of our own meets (reset.h).
+ */
+struct scratch {
+	struct cursor at;
+	struct forward_key key; /* its connection */
+	__u32 reserved;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratch SEC(".maps");
+
+static __always_inline struct scratch *scratch_of_cpu(void)
+{
+	__u32 zero = 0;
+	return bpf_map_lookup_elem(&scratch, &zero);
+}
+
+#endif
