@@ -17,7 +17,7 @@ BUILD = os.environ.get("BUILD", "build")
 WORK = os.path.join(BUILD, "vm")
 HERE = os.path.dirname(os.path.abspath(__file__))
 QEMU = "qemu-system-x86_64"
-GUEST_PROGRAMS = ("ip", "tc", "nft", "bpftool", "nsenter", "unshare", "setpriv", "mount", "umount", "sysctl")
+GUEST_PROGRAMS = ("ip", "tc", "nft", "bpftool", "nsenter", "unshare", "setpriv", "mount", "umount", "sysctl", "pgrep", "ps")
 HOST_TOOLS = (QEMU, "busybox", "depmod", "modprobe", "dpkg-deb", "apt-get", "zstd", "openssl", *GUEST_PROGRAMS)
 BOOT = ("console=ttyS0 quiet loglevel=4 panic=-1 reboot=t mitigations=off nokaslr random.trust_cpu=on tsc=reliable "
         "audit=0 net.ifnames=0")
