@@ -86,6 +86,7 @@ __noinline int adopt(struct __sk_buff *skb)
 	}
 	adopt_identity(flow, entry, cookie);
 	adopt_position(flow, tcp);
+	flow_pass_over(flow);
 	rule_for(flow, &rule);
 	flow_pass_over(flow);
 	flow->adopted = 1;

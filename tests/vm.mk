@@ -1,4 +1,5 @@
-# Debian's kernels in qemu (no KVM needed), each running the agent and the BPF tests. VM="5.10 6.1" runs some.
+# Debian's kernels in qemu (no KVM needed), each running the agent and the BPF tests. VM="5.10 6.1" runs some,
+# VM_PARTS="scene bpf test_paths.py" a part of what guest.py does.
 VM ?=
 .PHONY: vmcheck
 vmcheck:

@@ -142,33 +142,13 @@ static struct capture_flow *flow_of(struct order_flow *order)
 	return (struct capture_flow *)((char *)order - offsetof(struct capture_flow, order));
 }
 
-/* Whether the flow's first bytes may be SMTP's: a greeting, or the EHLO of a client that does not wait for one. */
-static bool may_be_smtp(enum direction direction, const uint8_t *bytes, size_t count)
-{
-	static const char *const begins[2][3] = {
-		[FROM_CLIENT] = { "EHLO", "HELO", "LHLO" },
-		[FROM_SERVER] = { "220", "554", "421" },
-	};
-	size_t n = direction == FROM_CLIENT ? 4 : 3;
-	if (count < n)
-		n = count;
-	for (int i = 0; i < 3; i++) {
-		size_t same = 0;
-		while (same < n && ascii_upper(bytes[same]) == (uint8_t)begins[direction][i][same])
-			same++;
-		if (same == n)
-			return true;
-	}
-	return false;
-}
-
 static void on_bytes(void *context, struct order_flow *order, enum direction direction, const uint8_t *bytes, size_t count,
 		     bool urgent, uint64_t time_ns)
 {
 	struct capture *capture = context;
 	struct capture_flow *flow = flow_of(order);
 	struct capture_watch *watch = &capture->watch;
-	if (!flow->reader && !flow->listed && !may_be_smtp(direction, bytes, count))
+	if (!flow->reader && !flow->listed && !capture_may_be_smtp(direction, bytes, count))
 		flow->ignored = true;
 	if (flow->ignored || !begin_reading(capture, flow))
 		return;

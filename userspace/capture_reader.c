@@ -301,6 +301,25 @@ bool capture_reader_gap(struct capture_reader *reader, enum direction direction)
 	return is_of_interest(reader);
 }
 
+bool capture_may_be_smtp(enum direction direction, const uint8_t *bytes, size_t count)
+{
+	static const char *const begins[2][3] = {
+		[FROM_CLIENT] = { "EHLO", "HELO", "LHLO" },
+		[FROM_SERVER] = { "220", "554", "421" },
+	};
+	size_t n = direction == FROM_CLIENT ? 4 : 3;
+	if (count < n)
+		n = count;
+	for (int i = 0; i < 3; i++) {
+		size_t same = 0;
+		while (same < n && ascii_upper(bytes[same]) == (uint8_t)begins[direction][i][same])
+			same++;
+		if (same == n)
+			return true;
+	}
+	return false;
+}
+
 static bool looks_like_smtp(const struct capture_reader *reader)
 {
 	uint64_t facts = reader->run.client.facts | reader->run.server.facts;

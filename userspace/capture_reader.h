@@ -17,6 +17,9 @@ struct capture_table *capture_table_new(const struct capture_settings *settings,
 					char *error, unsigned error_size);
 void capture_table_free(struct capture_table *table);
 
+/* Whether a flow's first bytes may be SMTP's: a greeting, or the EHLO of a client that does not wait for one. */
+bool capture_may_be_smtp(enum direction direction, const uint8_t *bytes, size_t count);
+
 /* Begins to read flow. Returns NULL without memory. */
 struct capture_reader *capture_reader_new(struct capture_table *table, const struct capture_flow *flow, bool midway);
 uint64_t capture_reader_id(const struct capture_reader *reader);

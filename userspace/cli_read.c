@@ -193,16 +193,32 @@ static json_t *file_json(const struct reading *reading, const char *link, const 
 	const struct fragment_counts *fragments = capture_fragment_counts(reading->capture);
 	const struct capture_counts *counts = capture_counts(reading->capture);
 	const struct order_counts *order = capture_order_counts(reading->capture);
-#define SINCE(field) (json_int_t)(counts->field - before->field)
-#define ORDER_SINCE(field) (json_int_t)(order->field - order_before->field)
-	return json_pack("{s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "file", text_json(reading->file, SIZE_MAX),
-			 "error", error ? text_json(error, SIZE_MAX) : json_null(), "link_type", link ? json_string(link) : json_null(),
-			 "packets", SINCE(packets), "packets_tcp", SINCE(tcp), "packets_malformed", SINCE(malformed), "fragments",
-			 (json_int_t)(fragments->fragments - fragments_before->fragments), "packets_fragmented_lost",
-			 (json_int_t)(fragments->lost - fragments_before->lost), "sessions", SINCE(sessions), "sessions_midway", SINCE(midway), "flows_idle", SINCE(idle),
-			 "flows_evicted", SINCE(evicted), "segments_repeated", ORDER_SINCE(repeated), "segments_conflicting",
-			 ORDER_SINCE(conflicting), "segments_early", ORDER_SINCE(early), "gaps", ORDER_SINCE(gaps), "gaps_by_limit",
-			 ORDER_SINCE(limited));
+#define SINCE(field) ((json_int_t)(counts->field - before->field))
+#define ORDER_SINCE(field) ((json_int_t)(order->field - order_before->field))
+	const struct {
+		const char *key;
+		json_int_t count;
+	} numbers[] = {
+		{ "packets", SINCE(packets) },
+		{ "packets_tcp", SINCE(tcp) },
+		{ "packets_malformed", SINCE(malformed) },
+		{ "fragments", (json_int_t)(fragments->fragments - fragments_before->fragments) },
+		{ "packets_fragmented_lost", (json_int_t)(fragments->lost - fragments_before->lost) },
+		{ "sessions", SINCE(sessions) },
+		{ "sessions_midway", SINCE(midway) },
+		{ "flows_idle", SINCE(idle) },
+		{ "flows_evicted", SINCE(evicted) },
+		{ "segments_repeated", ORDER_SINCE(repeated) },
+		{ "segments_conflicting", ORDER_SINCE(conflicting) },
+		{ "segments_early", ORDER_SINCE(early) },
+		{ "gaps", ORDER_SINCE(gaps) },
+		{ "gaps_by_limit", ORDER_SINCE(limited) },
+	};
+	json_t *object = json_pack("{s:o,s:o,s:o}", "file", text_json(reading->file, SIZE_MAX), "error",
+				   error ? text_json(error, SIZE_MAX) : json_null(), "link_type", link ? json_string(link) : json_null());
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		json_object_set_new(object, numbers[i].key, json_integer(numbers[i].count));
+	return object;
 #undef SINCE
 #undef ORDER_SINCE
 }

@@ -211,7 +211,9 @@ struct kernel *kernel_open(const struct config *config, const struct kernel_proc
 	forget_senders(kernel);
 	if (!attach(kernel, problem))
 		goto failed;
-	int error = kernel_forward_open(kernel, config);
+	kernel_adopt(kernel, config);
+	kernel_heartbeat(kernel);
+	int error = kernel_forward_open(kernel, config); /* behind that: what is a socket's of this host is not forwarded */
 	if (error) {
 		say(problem, EX_UNAVAILABLE, "the programs for forwarded flows (tc.interfaces) do not load: %s", strerror(-error));
 		goto failed;
@@ -221,8 +223,6 @@ struct kernel *kernel_open(const struct config *config, const struct kernel_proc
 		say(problem, EX_OSERR, "the hooks cannot be pinned at %s: %s", kernel->pin_path, strerror(-error));
 		goto failed;
 	}
-	kernel_heartbeat(kernel);
-	kernel_adopt(kernel, config);
 	kernel_heartbeat(kernel);
 	kernel_witness_open(kernel, config); /* last: it looks at many files, and what blocks in clear is at work already */
 	kernel_heartbeat(kernel);

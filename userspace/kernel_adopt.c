@@ -17,6 +17,7 @@
 
 #include "adopted.h"
 #include "cgroup.h"
+#include "forward.h"
 #include "kernel_object.h"
 #include "policy_lookup.h"
 #include "sock_diag.h"
@@ -217,6 +218,16 @@ static int note_ports(struct kernel *kernel, const struct config *config)
 	return error;
 }
 
+/* As the socket hooks do it: the TC programs leave the connection alone. */
+static void pass_over(struct kernel *kernel, const struct adopted *adopted)
+{
+	struct forward_note note = { .connection = { .client_port = adopted->client_port, .server_port = adopted->server_port } };
+	__u8 yes = 1;
+	memcpy(note.connection.client_address, adopted->client_address, sizeof(note.connection.client_address));
+	memcpy(note.connection.server_address, adopted->server_address, sizeof(note.connection.server_address));
+	bpf_map_update_elem(bpf_map__fd(kernel->bpf->maps.passed_over), &note, &yes, BPF_ANY);
+}
+
 static void hand_over(struct adoption *adoption)
 {
 	struct kernel *kernel = adoption->kernel;
@@ -225,14 +236,14 @@ static void hand_over(struct adoption *adoption)
 	if (adoption->finds && note_ports(kernel, adoption->config))
 		return;
 	for (struct find *find = adoption->finds; find; find = find->hh.next) {
-		struct adopted known;
-		if (bpf_map_lookup_elem(map, &find->cookie, &known) == 0)
-			continue; /* an agent before this one has found it, and its hooks have never rested */
+		/* an agent before this one may have found it, and its hooks have never rested */
+		bool known = bpf_map_lookup_elem(map, &find->cookie, &find->adopted) == 0;
 		if (told < TOLD_MAX && announce(kernel, find)) {
 			find->adopted.sequence = 1;
 			told++;
 		}
-		bpf_map_update_elem(map, &find->cookie, &find->adopted, BPF_NOEXIST);
+		pass_over(kernel, &find->adopted);
+		bpf_map_update_elem(map, &find->cookie, &find->adopted, known ? BPF_EXIST : BPF_NOEXIST);
 	}
 }
 

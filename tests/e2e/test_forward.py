@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """What a router forwards: the TC vantage. The agent runs in the router's namespace, client and server are in others."""
 import base64
+import ipaddress
 import itertools
 import json
 import pathlib
 import shutil
 import signal
+import struct
 import subprocess
 import tempfile
+import time
 
 import pytest
 
@@ -15,6 +18,7 @@ from harness import BUILD, CLIENTS, TOOLS
 from harness.agent import Agent, expect
 from harness.fault_server import FaultServer
 from harness.lab import sh, wait_until
+from harness.paused import Paused
 from harness.programs import BODY, PASSWORD, PYTHON, SENDER, USER, smtplib
 from harness.routed import ADDRESSES, ROUTERS, RoutedLab
 
@@ -120,6 +124,7 @@ def test_a_forwarded_session_is_seen_once(routed, serve, watch, family, where):
            server__name="server.example", auth__account=USER)
     counters = agent.ask("status")["counters"]["kernel"]
     assert counters["forwards_opened"] == counters["flows_closed"] == 1 and counters["gaps"] == 0
+    assert f" {ADDRESSES['client'][family]}@{where[0]} " in agent.run("sessions").stdout
     alert = next(a for a in agent.alerts() if a["event"]["action"] == "cleartext-auth")
     assert alert["message"].startswith(f"{ADDRESSES['client'][family]} (forwarded) to server.example[")
     assert "process" not in alert and PASSWORD not in json.dumps(agent.alerts())
@@ -171,6 +176,19 @@ def test_a_container_of_this_host_counts_once(routed, serve, watch):
     session = agent.session()
     expect(session, "cleartext", ["cleartext-mail", "starttls-missing"], forwarded=False, interface=None)
     assert session["process"]["pid"] and agent.ask("status")["counters"]["kernel"]["forwards_opened"] == 0
+
+
+def test_a_containers_connection_that_was_there_first_counts_once(routed, serve, watch):
+    serve("strip")
+    greet = [["expect", "220"], ["send", "EHLO x\r\n"], ["expect", "250 "]]
+    client = Paused(routed, greet, greet[1:] + [["send", "MAIL FROM:<a@b>\r\n"], ["expect", "250"], ["send", "QUIT\r\n"], ["end"]],
+                    host=ADDRESSES["server"][0])
+    agent = watch()
+    client.go_on()
+    session = agent.session()
+    expect(session, "cleartext", ["cleartext-mail", "starttls-missing"], ["midway", "resynced"], forwarded=False)
+    assert session["process"]["pid"] == client.process.pid
+    assert agent.ask("status")["counters"]["kernel"]["forwards_opened"] == 0
 
 
 @pytest.fixture
@@ -253,6 +271,40 @@ def test_unknown_is_blocked_where_policy_says_so(routed, serve, watch):
     expect(agent.session(), "blocked", [], ["midway", "blocked"], blocked=True)
 
 
+@pytest.fixture
+def tunnel(routed):
+    """A second way to the server, by interfaces without a link layer header."""
+    if not pathlib.Path("/dev/net/tun").exists():
+        pytest.skip("this kernel has no TUN devices")
+    child = routed.start(None, [PYTHON, CLIENTS.parent / "harness" / "tun_pair.py", "tun0", routed.ns["router"], routed.ns["server"]],
+                         stdout=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "ready\n"
+    for side, address in (("router", "203.0.113.1"), ("server", "203.0.113.2")):
+        sh("ip", "-n", routed.ns[side], "addr", "add", f"{address}/24", "dev", "tun0")
+        sh("ip", "-n", routed.ns[side], "link", "set", "tun0", "up")
+    sh("ip", "-n", routed.ns["server"], "route", "add", "192.0.2.0/24", "dev", "tun0")
+    yield "203.0.113.2"
+    child.kill()
+    child.wait()
+
+
+def test_without_a_link_layer_a_session_is_seen(routed, serve, watch, tunnel):
+    serve("strip", "auth=PLAIN", addresses=[tunnel])
+    agent = watch(["tun0"])
+    assert smtplib(routed, tunnel, 587, auth="PLAIN", watched=False).delivered
+    expect(agent.session(), "cleartext", ["cleartext-auth", "cleartext-mail", "starttls-missing"], interface="tun0")
+
+
+@pytest.mark.parametrize("where", [["tun0"], ["lan0"], ["tun0", "lan0"]], ids="+".join)
+def test_without_a_link_layer_both_ends_are_reset(routed, serve, watch, tunnel, where):
+    server = serve("strip", "auth=PLAIN", addresses=[tunnel])
+    watch(where, mode="block")
+    assert "104" in smtplib(routed, tunnel, 587, auth="PLAIN", watched=False).output
+    server.wait_closed()
+    assert server.ends() == ["ECONNRESET"]
+    server.assert_nothing("AUTH", *SECRETS)
+
+
 # ---- life -------------------------------------------------------------------------------------------------------
 
 
@@ -316,6 +368,44 @@ def test_killed_it_goes_on_blocking(routed, serve, watch, again):
 
 def agent_lives(agent):
     return agent.run("-j", "status").returncode == 0
+
+
+def flow_key(session):
+    """The flow's key in the kernel's map, as bpftool takes it."""
+    def address(text):
+        return ipaddress.ip_address(f"::ffff:{text}" if ":" not in text else text).packed
+    key = address(session["client"]["address"]) + address(session["server"]["address"]) + struct.pack(
+        "=HH", session["client"]["port"], session["server"]["port"])
+    return [f"{byte:#04x}" for byte in key]
+
+
+def bpftool(*arguments):
+    return json.loads(sh("bpftool", "-j", "map", *arguments).stdout or "null")
+
+
+@pytest.mark.parametrize("how", ["evicted", "idle"])
+def test_a_flow_that_is_lost_track_of_is_closed_and_counted(routed, serve, watch, how):
+    """As if others had driven it out of the kernel's map; or as if nothing had been seen of it for twenty minutes."""
+    serve("strip", "auth=PLAIN")
+    agent = watch(mode="block")
+    client = Stepwise(routed, ADDRESSES["server"][0], 25, EHLO, LOGIN)
+    session = agent.sessions(closed=False)[0]
+    assert session["closed"] is None
+    flows = next(pathlib.Path("/sys/fs/bpf/smtpward").glob(f"{routed.cgroup.stat().st_ino}-*/map-forwards"))
+    key = flow_key(session)
+    if how == "evicted":
+        bpftool("delete", "pinned", flows, "key", *key)
+    else:
+        value = bytes(int(byte, 16) for byte in bpftool("lookup", "pinned", flows, "key", *key)["value"])
+        seen = struct.pack("=Q", (time.monotonic_ns() - 1300 * 10**9) % 2**64)
+        value = value[:8] + seen + value[16:]  # struct forward_head
+        bpftool("update", "pinned", flows, "key", *key, "value", *(f"{byte:#04x}" for byte in value))
+    wait_until(lambda: agent.ask("sessions")["sessions"][0]["closed"], "the session is closed", timeout=60)
+    expect(agent.ask("sessions")["sessions"][0], "unknown", [], unknown_reason=how)
+    status = agent.ask("status")
+    assert status["counters"]["agent"][f"forwards_{how}"] == 1
+    assert (status["health"] == "degraded") == (how == "evicted"), status["reasons"]
+    client.finish()
 
 
 def test_detach_takes_all_of_it_away(routed, serve, watch):

@@ -9,7 +9,8 @@ import pytest
 
 from harness import CLIENTS
 from harness.agent import expect
-from harness.lab import ADDRESSES, sh, wait_until
+from harness.lab import ADDRESSES, wait_until
+from harness.paused import Paused
 from harness.programs import PYTHON, SENDER
 
 GREET = [["expect", "220"], ["send", "EHLO x\r\n"], ["expect", "250 "]]
@@ -21,26 +22,6 @@ RCPT = [["send", "RCPT TO:<bob@example.net>\r\n"], ["expect", "250"]]
 DATA = [["send", "DATA\r\n"], ["expect", "354"]]
 AUTH = "AUTH PLAIN AHVzZXJAbXguZXhhbXBsZQBodW50ZXIyLXBhNTU=\r\n"
 TRAP = f"MAIL FROM:<{SENDER}>\r\n{AUTH}RCPT TO:<bob@example.net>\r\n"
-
-
-class Paused:
-    """A client that stops between two of its steps, until it is told to go on."""
-
-    numbers = iter(range(1000000))
-
-    def __init__(self, lab, before, after, host="192.0.2.2", port=25, **where):
-        number = next(self.numbers)
-        self.here, self.go = lab.scratch / f"here-{number}", lab.scratch / f"go-{number}"
-        steps = before + [["touch", str(self.here)], ["await", str(self.go)]] + after
-        where = where or {"watched": True}
-        self.process = lab.start("client", [PYTHON, CLIENTS / "raw.py", host, str(port), json.dumps(steps)],
-                                 stdout=subprocess.PIPE, text=True, **where)
-        wait_until(self.here.exists, "the client waits")
-
-    def go_on(self):
-        self.go.touch()
-        report = json.loads(self.process.communicate(timeout=60)[0])
-        return report
 
 
 def only_session(agent):
@@ -211,6 +192,21 @@ def test_takeover_needs_no_search(lab, serve, watch):
     session = closed(second)
     server.assert_nothing("AUTH")
     expect(session, "blocked", {"cleartext-auth", "starttls-missing"}, {"ehlo-accepted"}, {"midway"}, midway=False)
+
+
+def test_one_that_is_silent_is_known_to_the_next_agent(lab, serve, watch):
+    """Its entry waits in a map that outlives the agent."""
+    server = serve("strip", "auth=PLAIN")
+    client = Paused(lab, GREET, FOUND + [["send", AUTH], ["expect", "235"]] + QUIT)
+    first = watch(mode="block")
+    before = only_session(first)
+    first.process.kill()
+    first.process.wait()
+    second = watch(mode="block")
+    assert only_session(second)["id"] == before["id"] and only_session(second)["midway"] is True
+    client.go_on()
+    expect(closed(second), "blocked", {"cleartext-auth"}, {"midway", "resynced"}, events_missed=0)
+    server.assert_nothing("AUTH")
 
 
 def test_restart_under_traffic_raises_nothing(lab, serve, watch):

@@ -15,7 +15,7 @@ TRAILER = "TRAILER!!!"
 PYTHON_PACKAGES = ("asyncio", "collections", "concurrent", "ctypes", "email", "encodings", "importlib", "json", "logging",
                    "html", "http", "multiprocessing", "re", "sysconfig", "tomllib", "unittest", "urllib", "xml", "lib-dynload")
 # pytest, and what it imports: Debian's packages.
-PYTEST_PACKAGES = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "attr", "attrs", "pytest-*", "pluggy-*", "packaging-*",
+PYTEST_PACKAGES = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "attr", "attrs", "py", "pytest-*", "pluggy-*", "packaging-*",
                    "iniconfig-*", "attrs-*")
 PYTEST_FOLDER = "/usr/lib/python3/dist-packages"
 
@@ -93,9 +93,9 @@ class Image:
             self.file(f"{path}/{os.path.relpath(name, source)}", name)
 
 
-def write_root(path, here, programs, own):
+def write_root(path, here, programs, own, parts):
     """The guest's system. programs: this host's, by name. own: {path there: file here}, with their libraries. here: where
-    the guest's scripts are."""
+    the guest's scripts are. parts: of guest.py's work, those that are wanted."""
     with Image(path) as image:
         for folder in ("dev", "proc", "sys", "tmp", "run", "etc", "root", "var/log", "modules"):
             image.folder(folder)
@@ -112,6 +112,7 @@ def write_root(path, here, programs, own):
             image.program(source, place)
         image.file("/init", f"{here}/init")
         image.data("/checks/python", sys.executable.encode())
+        image.data("/checks/parts", parts.encode())
         for script in glob.glob(f"{here}/guest*.py"):
             image.file(f"/checks/{os.path.basename(script)}", script)
         image.tree("/src/tests/e2e", f"{here}/../e2e", "*.py")
