@@ -36,8 +36,12 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define CLIENT_STEPS 4
 #define SERVER_STEPS 8
 
-/* Chunks of a segment: 4 KiB of one-letter commands, or all of the parse cap in lines of usual length. */
-#define CHUNKS_MAX 4096
+/*
+ * Chunks of a segment: 4 KiB of one-letter commands, or all of the parse cap in lines of usual length. Taken in rounds,
+ * which are a function of their own: the verifier walks 64 and 64 of them, and not 4096.
+ */
+#define CHUNKS_OF_ROUND 64
+#define ROUNDS_MAX 64
 
 /* ---- egress ----------------------------------------------------------------------------------------------- */
 
@@ -78,21 +82,33 @@ __noinline int client_chunk(struct __sk_buff *skb, __u32 offset)
 	return (int)taken;
 }
 
-/* Takes flow->work through the segment from offset on. */
-static __always_inline void client_segment(struct __sk_buff *skb, struct flow *flow, __u32 offset)
+/* A round of them. Returns the offset that it has come to; the one it was given if nothing can be taken there. */
+__noinline int client_round(struct __sk_buff *skb, __u32 offset)
 {
-	int taken = 1;
-	client_segment_start(&flow->work, &flow->server);
-	for (int i = 0; i < CHUNKS_MAX; i++) {
-		taken = client_chunk(skb, offset);
+	for (int i = 0; i < CHUNKS_OF_ROUND; i++) {
+		int taken = client_chunk(skb, offset);
 		if (taken <= 0)
 			break;
 		offset += (__u32)taken;
 	}
+	return (int)offset;
+}
+
+/* Takes flow->work through the segment from offset on. */
+static __always_inline void client_segment(struct __sk_buff *skb, struct flow *flow, __u32 offset)
+{
+	__u32 before = offset;
+	client_segment_start(&flow->work, &flow->server);
+	for (int i = 0; i < ROUNDS_MAX && offset < skb->len; i++) {
+		before = offset;
+		offset = (__u32)client_round(skb, before);
+		if (offset == before)
+			break;
+	}
 	__builtin_memset(flow->client_chunk, 0, sizeof(flow->client_chunk));
 	if (offset >= skb->len)
 		return;
-	if (taken > 0) {
+	if (offset != before) {
 		client_overworked(&flow->work);
 		return;
 	}
@@ -301,6 +317,17 @@ __noinline int server_chunk(struct __sk_buff *skb, __u32 offset)
 	return (int)taken;
 }
 
+__noinline int server_round(struct __sk_buff *skb, __u32 offset)
+{
+	for (int i = 0; i < CHUNKS_OF_ROUND; i++) {
+		int taken = server_chunk(skb, offset);
+		if (taken <= 0)
+			break;
+		offset += (__u32)taken;
+	}
+	return (int)offset;
+}
+
 static __always_inline void server_lost(struct flow *flow)
 {
 	if (!(flow->server.facts & FACT(SERVER_GAP)))
@@ -369,21 +396,20 @@ static __always_inline bool server_segment(struct __sk_buff *skb, struct flow *f
 		return true; /* seen before */
 	if (!flow->server_has_next || ahead > 0)
 		return false;
-	__u32 start = segment->payload + (__u32)-ahead, offset = start;
+	__u32 start = segment->payload + (__u32)-ahead, offset = start, before = start;
 	bool was_in_tls = flow->server.in_tls;
 	bool was_clear = !(flow->server.facts & FACT(SERVER_DATA)) && !flow->server.tls.legacy;
 	/* at the start of a record, or what looks like a ServerHello is the middle of something else */
 	bool hello_is_new = !(flow->server.facts & FACT(SERVER_HELLO)) &&
 			    (!was_in_tls || (flow->server.tls.position == 0 && flow->server.skip == 0));
 	flow->server_next = segment->sequence + segment->length;
-	int taken = 1;
-	for (int i = 0; i < CHUNKS_MAX; i++) {
-		taken = server_chunk(skb, offset);
-		if (taken <= 0)
+	for (int i = 0; i < ROUNDS_MAX && offset < skb->len; i++) {
+		before = offset;
+		offset = (__u32)server_round(skb, before);
+		if (offset == before)
 			break;
-		offset += (__u32)taken;
 	}
-	if (offset < skb->len && taken > 0)
+	if (offset < skb->len && offset != before)
 		server_give_up(&flow->server);
 	if (flow->server.facts & FACT(SERVER_CAP))
 		count(COUNTER_CAPS); /* once: the parser is opaque now */
@@ -394,7 +420,7 @@ static __always_inline bool server_segment(struct __sk_buff *skb, struct flow *f
 		if (version >= VERSION_LOWEST && version <= VERSION_HIGHEST)
 			flow->tls_version = (__u16)version;
 	}
-	return offset >= skb->len || taken > 0;
+	return offset >= skb->len || offset != before;
 }
 
 static __noinline int ingress(struct __sk_buff *skb, struct flow *flow)

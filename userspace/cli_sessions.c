@@ -35,6 +35,11 @@ static const char *endpoint(const json_t *object, char *text, size_t size)
 static const char *process(const json_t *session, char *text, size_t size)
 {
 	const json_t *object = json_object_get(session, "process");
+	if (member_true(session, "forwarded")) { /* nothing else is known of the sender */
+		const char *interface = member_text(session, "interface");
+		snprintf(text, size, "%s@%s", member_text(json_object_get(session, "client"), "address"), *interface ? interface : "?");
+		return text;
+	}
 	if (!member_number(object, "pid"))
 		return "-";
 	snprintf(text, size, "%s[%lld]", member_text(object, "comm"), member_number(object, "pid"));

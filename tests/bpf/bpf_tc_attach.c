@@ -112,9 +112,22 @@ static struct count filters(void)
 	return count;
 }
 
+static void set_hook(struct bpf_tc_hook *hook, enum bpf_tc_attach_point point)
+{
+	memset(hook, 0, sizeof(*hook)); /* field by field: libbpf refuses options whose padding is not zero */
+	hook->sz = sizeof(*hook);
+	hook->ifindex = (int)device;
+	hook->attach_point = point;
+}
+
 static bool has_qdisc(void)
 {
-	return system("tc qdisc show dev va0 | grep -q clsact") == 0;
+	struct bpf_tc_hook hook;
+	set_hook(&hook, BPF_TC_INGRESS | BPF_TC_EGRESS);
+	int error = bpf_tc_hook_create(&hook);
+	if (error == 0)
+		assert_int_equal(bpf_tc_hook_destroy(&hook), 0);
+	return error == -EEXIST;
 }
 
 static void attach(enum tc_kind kind, uint64_t owner, struct tc_attachment *attachment)
@@ -148,7 +161,9 @@ static void anothers_qdisc_stays(void **state)
 	struct tc_attachment attachment;
 	(void)state;
 	needed();
-	assert_int_equal(system("tc qdisc add dev va0 clsact"), 0);
+	struct bpf_tc_hook hook;
+	set_hook(&hook, BPF_TC_INGRESS | BPF_TC_EGRESS);
+	assert_int_equal(bpf_tc_hook_create(&hook), 0);
 	attach(TC_CLSACT, OWNER, &attachment);
 	expect(2, 0, true);
 	tc_detach(device, &attachment);
@@ -160,11 +175,8 @@ static void attach_anothers_filter(void)
 {
 	struct bpf_tc_hook hook;
 	struct bpf_tc_opts options;
-	memset(&hook, 0, sizeof(hook));
+	set_hook(&hook, BPF_TC_EGRESS);
 	memset(&options, 0, sizeof(options));
-	hook.sz = sizeof(hook);
-	hook.ifindex = (int)device;
-	hook.attach_point = BPF_TC_EGRESS;
 	options.sz = sizeof(options);
 	options.prog_fd = programs[1];
 	options.priority = 7;

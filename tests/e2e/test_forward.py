@@ -124,6 +124,7 @@ def test_a_forwarded_session_is_seen_once(routed, serve, watch, family, where):
            server__name="server.example", auth__account=USER)
     counters = agent.ask("status")["counters"]["kernel"]
     assert counters["forwards_opened"] == counters["flows_closed"] == 1 and counters["gaps"] == 0
+    assert f" {ADDRESSES['client'][family]}@{where[0]} " in agent.run("sessions").stdout
     alert = next(a for a in agent.alerts() if a["event"]["action"] == "cleartext-auth")
     assert alert["message"].startswith(f"{ADDRESSES['client'][family]} (forwarded) to server.example[")
     assert "process" not in alert and PASSWORD not in json.dumps(agent.alerts())
