@@ -236,15 +236,14 @@ static void hand_over(struct adoption *adoption)
 	if (adoption->finds && note_ports(kernel, adoption->config))
 		return;
 	for (struct find *find = adoption->finds; find; find = find->hh.next) {
-		struct adopted known;
-		if (bpf_map_lookup_elem(map, &find->cookie, &known) == 0)
-			continue; /* an agent before this one has found it, and its hooks have never rested */
+		/* an agent before this one may have found it, and its hooks have never rested */
+		bool known = bpf_map_lookup_elem(map, &find->cookie, &find->adopted) == 0;
 		if (told < TOLD_MAX && announce(kernel, find)) {
 			find->adopted.sequence = 1;
 			told++;
 		}
 		pass_over(kernel, &find->adopted);
-		bpf_map_update_elem(map, &find->cookie, &find->adopted, BPF_NOEXIST);
+		bpf_map_update_elem(map, &find->cookie, &find->adopted, known ? BPF_EXIST : BPF_NOEXIST);
 	}
 }
 

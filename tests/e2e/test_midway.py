@@ -194,6 +194,21 @@ def test_takeover_needs_no_search(lab, serve, watch):
     expect(session, "blocked", {"cleartext-auth", "starttls-missing"}, {"ehlo-accepted"}, {"midway"}, midway=False)
 
 
+def test_one_that_is_silent_is_known_to_the_next_agent(lab, serve, watch):
+    """Its entry waits in a map that outlives the agent."""
+    server = serve("strip", "auth=PLAIN")
+    client = Paused(lab, GREET, FOUND + [["send", AUTH], ["expect", "235"]] + QUIT)
+    first = watch(mode="block")
+    before = only_session(first)
+    first.process.kill()
+    first.process.wait()
+    second = watch(mode="block")
+    assert only_session(second)["id"] == before["id"] and only_session(second)["midway"] is True
+    client.go_on()
+    expect(closed(second), "blocked", {"cleartext-auth"}, {"midway", "resynced"}, events_missed=0)
+    server.assert_nothing("AUTH")
+
+
 def test_restart_under_traffic_raises_nothing(lab, serve, watch):
     """Sessions in all stages, over and over, while agents come and go."""
     serve("auth=PLAIN")
