@@ -153,6 +153,8 @@ int main(int argc, char **argv)
 	open_standard_streams();
 	signal(SIGPIPE, SIG_IGN);
 	opterr = 0;
+	if (argc == 2 && strcmp(argv[1], "--help") == 0) /* what many type first */
+		argv[1] = (char[]){ "-h" };
 	while ((option = getopt(argc, argv, "+:js:hV")) != -1) {
 		switch (option) {
 		case 'j':
