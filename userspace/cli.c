@@ -152,9 +152,10 @@ int main(int argc, char **argv)
 
 	open_standard_streams();
 	signal(SIGPIPE, SIG_IGN);
+	static char help[] = "-h";
 	opterr = 0;
 	if (argc == 2 && strcmp(argv[1], "--help") == 0) /* what many type first */
-		argv[1] = (char[]){ "-h" };
+		argv[1] = help;
 	while ((option = getopt(argc, argv, "+:js:hV")) != -1) {
 		switch (option) {
 		case 'j':
