@@ -147,12 +147,15 @@ static int command_run(struct cli *cli, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	static char help[] = "-h";
 	struct cli cli = { .socket = CONTROL_SOCKET_PATH };
 	int option;
 
 	open_standard_streams();
 	signal(SIGPIPE, SIG_IGN);
 	opterr = 0;
+	if (argc == 2 && strcmp(argv[1], "--help") == 0) /* what many type first */
+		argv[1] = help;
 	while ((option = getopt(argc, argv, "+:js:hV")) != -1) {
 		switch (option) {
 		case 'j':

@@ -9,7 +9,7 @@
 
 static void line(const char *title, enum colour colour, const char *text)
 {
-	out_format("%-10s", title);
+	out_format("%-11s", title);
 	out_colour(colour, *text ? text : "-");
 	out_format("\n");
 }

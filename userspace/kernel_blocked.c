@@ -2,6 +2,7 @@
 /* The map of blocked flows, which objects of all versions share (blocked.h): where it is, and who is swept out of it. */
 #include <dirent.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -14,6 +15,8 @@
 
 #define BLOCKED_PATH PINS "/" BLOCKED_PIN
 #define SWEEP_AGE_NS 1000000000ULL /* younger ones are ended by the agent as it reads their event */
+/* Where the socket's namespace is not found, it may be gone, or have no process in it: then the flow is over with its own. */
+#define UNSURE_AGE_NS (3600 * 1000000000ULL)
 #define SWEEP_MAX 64               /* in one go: each may be looked for in many network namespaces */
 
 static int map_of(const struct kernel *kernel)
@@ -91,13 +94,19 @@ static struct flow_event event_of(__u64 cookie, const struct blocked_flow *entry
 	return event;
 }
 
+static bool is_over(__u32 pid)
+{
+	return pid && kill((pid_t)pid, 0) < 0 && errno == ESRCH;
+}
+
 static void sweep_one(struct kernel *kernel, __u64 cookie, uint64_t now)
 {
 	struct blocked_flow entry;
 	if (bpf_map_lookup_elem(map_of(kernel), &cookie, &entry) || entry.blocked_ns + SWEEP_AGE_NS > now)
 		return;
 	struct flow_event event = event_of(cookie, &entry);
-	if (sock_diag_destroy(kernel->diag, &event) == -ENOENT)
+	int error = sock_diag_destroy(kernel->diag, &event);
+	if (error == -ENOENT || (error == -EPERM && entry.blocked_ns + UNSURE_AGE_NS < now && is_over(entry.pid)))
 		bpf_map_delete_elem(map_of(kernel), &cookie);
 }
 

@@ -46,7 +46,7 @@ def test_killed_at_random_moments(lab, serve, watch):
     server.assert_nothing(SECRET, "AUTH")
     assert seen["answered"] == 0 and seen["stuck"] == 0, seen
     assert seen["stopped"] == seen["attempts"] > 0, seen
-    wait_until(lambda: not blocked_flows(), "no blocked flow is left", 30)
+    wait_until(lambda: not blocked_flows(lab), "no blocked flow is left", 30)
     agent.signal(signal.SIGKILL)
     kill_one_or_all(agent)
     assert folders(lab) == kept

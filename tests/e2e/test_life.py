@@ -179,7 +179,7 @@ def test_a_blocked_flow_stays_blocked_across_an_upgrade(lab, serve, watch):
     agent.set_mode("block")
     agent.signal(signal.SIGSTOP)
     go_on()
-    wait_until(blocked_flows, "the flow is blocked")
+    wait_until(lambda: blocked_flows(lab), "the flow is blocked")
     upgrade(agent)
     agent.signal(signal.SIGSTOP)
     old = [folder for folder in folders(lab) if not folder.name.endswith("-9999")][0]
@@ -189,11 +189,11 @@ def test_a_blocked_flow_stays_blocked_across_an_upgrade(lab, serve, watch):
     before = dropped(lab)
     once_more.touch()  # TCP presents what it has kept, at once and not at its own time
     wait_until(lambda: dropped(lab) > before, "the segment is dropped again", 60)
-    assert child.poll() is None and blocked_flows(), "the flow is still there"
+    assert child.poll() is None and blocked_flows(lab), "the flow is still there"
     server.assert_nothing(SENDER, "MAIL")
     agent.signal(signal.SIGCONT)
     assert report_of(child)["error"] == "ECONNABORTED", "the new agent ends what the old one had no time for"
-    wait_until(lambda: not blocked_flows(), "the map is empty")
+    wait_until(lambda: not blocked_flows(lab), "the map is empty")
     server.assert_nothing(SENDER, "MAIL")
 
 

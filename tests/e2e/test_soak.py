@@ -91,7 +91,7 @@ def send_all(lab, agent, sessions):
     check_counts(status, sent)
     for name in ("hellos", "witnesses"):
         assert entries(pids, name) == 0, name
-    assert not blocked_flows()
+    assert not blocked_flows(lab)
 
 
 def check_counts(status, sent):

@@ -31,11 +31,22 @@ def pins(lab):
     return [p for folder in folders(lab) for p in (folder, *folder.rglob("*"))]
 
 
-def blocked_flows():
-    """The sockets in the map that all versions share."""
+NETNS_COOKIE = "import socket; print(int.from_bytes(socket.socket().getsockopt(socket.SOL_SOCKET, 71, 8), 'little'))"
+
+
+def netns_cookie(lab):
+    """Of the clients' namespace. SO_NETNS_COOKIE; 0 before Linux 5.14."""
+    told = sh("nsenter", f"--net=/run/netns/{lab.ns['client']}", PYTHON, "-c", NETNS_COOKIE, check=False)
+    return int(told.stdout) if told.returncode == 0 else 0
+
+
+def blocked_flows(lab):
+    """Those of the test's own clients: the map is one for all agents on the machine, and of all versions."""
     if not BLOCKED.exists():
         return []
-    return json.loads(sh("bpftool", "-j", "map", "dump", "pinned", BLOCKED).stdout)
+    own = netns_cookie(lab)
+    entries = [e["formatted"]["value"] for e in json.loads(sh("bpftool", "-j", "map", "dump", "pinned", BLOCKED).stdout)]
+    return [e for e in entries if not own or e["netns_cookie"] == own]
 
 
 def detach(lab, *arguments, json_too=False):
