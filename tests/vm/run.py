@@ -46,7 +46,7 @@ def write_root():
     for name in ("smtpwardd", "smtpward", "fault_server", "own_verify"):
         own[f"/src/build/{name}"] = f"{BUILD}/{name}"
     own["/src/tools/test_ca.sh"] = f"{HERE}/test_ca.sh"
-    image.write_root(f"{WORK}/root.cpio", HERE, GUEST_PROGRAMS, own, os.environ.get("VM_PARTS") or "scene bpf")
+    image.write_root(f"{WORK}/root.cpio", HERE, GUEST_PROGRAMS, own, os.environ.get("VM_PARTS") or "scene bpf test_paths.py")
 
 
 def join(target, *sources):
