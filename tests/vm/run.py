@@ -17,7 +17,7 @@ BUILD = os.environ.get("BUILD", "build")
 WORK = os.path.join(BUILD, "vm")
 HERE = os.path.dirname(os.path.abspath(__file__))
 QEMU = "qemu-system-x86_64"
-GUEST_PROGRAMS = ("ip", "tc", "nft", "bpftool", "nsenter", "unshare", "setpriv", "mount", "umount", "sysctl")
+GUEST_PROGRAMS = ("ip", "tc", "nft", "bpftool", "nsenter", "unshare", "setpriv", "mount", "umount", "sysctl", "pgrep", "ps")
 HOST_TOOLS = (QEMU, "busybox", "depmod", "modprobe", "dpkg-deb", "apt-get", "zstd", "openssl", *GUEST_PROGRAMS)
 BOOT = ("console=ttyS0 quiet loglevel=4 panic=-1 reboot=t mitigations=off nokaslr random.trust_cpu=on tsc=reliable "
         "audit=0 net.ifnames=0")
@@ -46,7 +46,7 @@ def write_root():
     for name in ("smtpwardd", "smtpward", "fault_server", "own_verify"):
         own[f"/src/build/{name}"] = f"{BUILD}/{name}"
     own["/src/tools/test_ca.sh"] = f"{HERE}/test_ca.sh"
-    image.write_root(f"{WORK}/root.cpio", HERE, GUEST_PROGRAMS, own, os.environ.get("VM_PARTS") or "scene bpf e2e")
+    image.write_root(f"{WORK}/root.cpio", HERE, GUEST_PROGRAMS, own, os.environ.get("VM_PARTS") or "scene bpf test_paths.py")
 
 
 def join(target, *sources):

@@ -7,7 +7,7 @@ import socket
 import subprocess
 
 from . import BUILD
-from .lab import wait_until
+from .lab import PATIENCE, wait_until
 
 
 def free_port():
@@ -70,7 +70,7 @@ class Agent:
             self.signal(signal.SIGCONT)
             self.process.terminate()
             try:
-                self.process.wait(timeout=10)
+                self.process.wait(timeout=10 * PATIENCE)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()

@@ -9,6 +9,7 @@ import subprocess
 import time
 
 PREFIX = "swe2e"
+PATIENCE = float(os.environ.get("PATIENCE", "1"))  # time limits are longer by this, in a guest that is emulated
 ADDRESSES = {
     "client": ("192.0.2.1", "2001:db8::1"),
     "server": ("192.0.2.2", "2001:db8::2"),
@@ -31,7 +32,7 @@ def sh(*argv, check=True, **options):
 
 def wait_until(condition, what, timeout=20.0):
     """Polls; returns the first true value. The limit only ends a test that fails anyway."""
-    end = time.monotonic() + timeout
+    end = time.monotonic() + timeout * PATIENCE
     while True:
         value = condition()
         if value:
