@@ -216,4 +216,30 @@ static __always_inline __u32 bytes_until(const __u8 *bytes, __u32 n, __u8 stop)
 	return i;
 }
 
+/* The command that a line begins with: word has its last eight bytes, in upper case, length how many it had in all. */
+static __always_inline __u8 client_verb(__u64 word, __u8 length)
+{
+	if (length == 8 && word == WORD_STARTTLS)
+		return COMMAND_STARTTLS;
+	if (length == ANONYMOUSTLS_LENGTH && word == WORD_ANONYMOUSTLS)
+		return COMMAND_STARTTLS;
+	if (length != 4)
+		return COMMAND_OTHER;
+	switch ((__u32)word) {
+	case WORD4('E', 'H', 'L', 'O'): return COMMAND_EHLO;
+	case WORD4('H', 'E', 'L', 'O'): return COMMAND_HELO;
+	case WORD4('L', 'H', 'L', 'O'): return COMMAND_LHLO;
+	case WORD4('A', 'U', 'T', 'H'): return COMMAND_AUTH;
+	case WORD4('M', 'A', 'I', 'L'):
+	case WORD4('S', 'E', 'N', 'D'): /* RFC 821 section 3.4: these three begin a transaction as MAIL does */
+	case WORD4('S', 'O', 'M', 'L'):
+	case WORD4('S', 'A', 'M', 'L'): return COMMAND_MAIL;
+	case WORD4('R', 'C', 'P', 'T'): return COMMAND_RCPT;
+	case WORD4('D', 'A', 'T', 'A'): return COMMAND_DATA;
+	case WORD4('B', 'D', 'A', 'T'): return COMMAND_BDAT;
+	case WORD4('Q', 'U', 'I', 'T'): return COMMAND_QUIT;
+	}
+	return COMMAND_OTHER;
+}
+
 #endif
