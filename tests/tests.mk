@@ -38,6 +38,9 @@ $(BUILD)/tests/test_sandbox: tests/unit/test_sandbox.c $(AGENT_OBJ)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(AGENT_OBJ) $(PKG_LIBS) -lcmocka
 
+# test_sweep brings stubs for the monitor, and for what reads events.
+$(BUILD)/tests/test_sweep: SAN_OBJ := $(patsubst %,$(BUILD)/san/%.o,agent_sweep $(filter-out session_json history,$(JUDGING)) $(COMMON))
+
 $(BUILD)/tests/test_%: tests/unit/test_%.c $(SAN_OBJ)
 	$(call say,TEST,$@)
 	$(Q)mkdir -p $(@D)

@@ -230,9 +230,6 @@ void agent_read_events(struct agent *agent)
 	event_ring_read(agent->ring, &reader);
 }
 
-#define SWEEP_MAX 256      /* sockets looked for at once */
-#define SWEEP_AGE_NS 5000000000ULL /* younger ones may yet be heard of */
-
 void agent_take_answer(void *context, enum monitor_operation operation, uint64_t flow_id, int result)
 {
 	struct agent *agent = context;
@@ -259,33 +256,6 @@ void agent_take_answer(void *context, enum monitor_operation operation, uint64_t
 	default:
 		break;
 	}
-}
-
-void agent_sweep(struct agent *agent)
-{
-	uint64_t counters[COUNTER_COUNT];
-	struct timespec monotonic = monotonic_now();
-	uint64_t now = (uint64_t)monotonic.tv_sec * 1000000000ULL + (uint64_t)monotonic.tv_nsec;
-	unsigned looked = 0, young = 0;
-	agent_sweep_forwards(agent);
-	monitor_counters(agent->monitor, counters);
-	if (counters[COUNTER_EVENTS_LOST] == agent->events_lost)
-		return;
-	agent_read_events(agent); /* what was sent before the loss: a session may still be in the ring */
-	for (const struct session *session = sessions_oldest(agent->sessions); session && looked < SWEEP_MAX;
-	     session = sessions_newer(agent->sessions, session)) {
-		if (session->closed.tv_sec || session->last.ifindex)
-			continue;
-		if (session->last.time_ns + SWEEP_AGE_NS > now) {
-			young++;
-			continue;
-		}
-		looked++;
-		if (monitor_find_socket(agent->monitor, &session->last))
-			return; /* too many under way: the next sweep goes on */
-	}
-	if (looked < SWEEP_MAX && !young)
-		agent->events_lost = counters[COUNTER_EVENTS_LOST];
 }
 
 /* ---- alerts and state into the sinks ---------------------------------------------------------------------- */

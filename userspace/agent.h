@@ -46,6 +46,14 @@ struct agent_counts {
 	uint64_t verdict_events_missed; /* events lost, as seen from holes in the sequences */
 };
 
+/* Events were lost: all the sessions are asked for, some at a time. */
+struct agent_loss_walk {
+	uint64_t settled;  /* events lost whose sessions were all asked for */
+	uint64_t walked;   /* events lost when the walk began */
+	uint64_t position; /* as adopted_position */
+	bool young;        /* the walk has passed over some */
+};
+
 struct agent {
 	struct event_base *base;
 	const char *config_path; /* as given with -c, or NULL */
@@ -68,8 +76,8 @@ struct agent {
 	struct agent_counts counts;
 	struct open_forward *forwards; /* forwarded flows that are open */
 	bool has_adopted; /* there are, or were, flows that were there before the hooks */
-	uint64_t adopted_position; /* id of the session that agent_sweep_adopted() looked at last */
-	uint64_t events_lost; /* at the last agent_sweep() that left nothing undone */
+	uint64_t adopted_position; /* id of the session that agent_sweep() looked at last for that; 0: the next is the oldest */
+	struct agent_loss_walk lost;
 	struct timespec started; /* CLOCK_REALTIME */
 	struct timespec policy_loaded;
 	struct cgroup_name *cgroup_names; /* what cgroup ids were called when they were met */
@@ -80,10 +88,9 @@ struct alert;
 /* Takes in what an event says of a flow, judges and tells. */
 void agent_take_flow(struct agent *agent, const struct flow_event *event);
 
-/* agent_adopted.c: the flows that were there before the hooks, whose end may not be told. To be called every few seconds: asks
- * for the sockets of some of them. */
-void agent_sweep_adopted(struct agent *agent);
-/* The flow's socket is gone. */
+/* agent_sweep.c. To be called every few seconds: asks for the sockets of some of the sessions whose end may not be told. */
+void agent_sweep(struct agent *agent);
+/* The socket of a flow that was there before the hooks is gone. */
 void agent_end_adopted(struct agent *agent, uint64_t flow_id);
 
 /* agent_identity.c: the events about a server's identity, and the verdicts that policy waits for. */
@@ -97,8 +104,6 @@ void agent_judge_identity(struct agent *agent, struct session *session);
 void agent_take_answer(void *context, enum monitor_operation operation, uint64_t flow_id, int result);
 /* Takes in all the events that wait in the ring. */
 void agent_read_events(struct agent *agent);
-/* Where events were lost since the last call: closes the sessions whose sockets are gone, which else stayed open. */
-void agent_sweep(struct agent *agent);
 /* Closes a session of which nothing more will be heard, and why, if nothing else says what became of it. */
 void agent_give_up(struct agent *agent, struct session *session, const char *reason);
 /*

@@ -88,7 +88,6 @@ static void on_sweep(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	agent_sweep(agent);
-	agent_sweep_adopted(agent);
 	monitor_tidy_sockets(agent->monitor);
 }
 
