@@ -8,7 +8,7 @@ vmcheck:
 	$(Q)BUILD=$(BUILD) PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 tests/vm/run.py $(VM)
 
 .PHONY: vmtests
-vmtests: all $(BPF_TESTS) $(BUILD)/vm/verify $(BUILD)/fault_server $(BUILD)/own_verify
+vmtests: all $(BPF_TESTS) $(BUILD)/vm/verify $(BUILD)/fault_server $(BUILD)/own_verify $(BUILD)/smtpwardd_other_abi
 
 $(BUILD)/vm/verify: tests/vm/verify.c | needs
 	$(call say,CC,$<)

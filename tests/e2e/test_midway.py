@@ -48,7 +48,8 @@ def test_it_is_there_at_once(lab, serve, watch, server_address):
     assert session["process"]["uid"] == 0 and session["process"]["cgroup"].endswith(lab.cgroup.name)
     kernel = agent.ask("status")["counters"]["kernel"]
     assert kernel["flows_found"] == 1 and kernel["netns_unseen"] == 0 and kernel["flows_adopted"] == 0
-    assert agent.ask("status")["health"] == "ok"
+    # 5.10 has no Landlock, which status says
+    assert [reason for reason in agent.ask("status")["reasons"] if "Landlock" not in reason] == []
     client.go_on()
     expect(closed(agent), "unknown", (), {"midway"}, {"quit-sent"}, unknown_reason="midway", end="server", events_missed=0)
     assert agent.ask("status")["counters"]["kernel"]["flows_adopted"] == 1

@@ -43,7 +43,7 @@ def write_root():
     for path in glob.glob(f"{WORK}/tls/*.pem") + glob.glob(f"{WORK}/tls/*.key"):
         own[f"/tls/{os.path.basename(path)}"] = path
     # what the end-to-end tests look for, where they look for it
-    for name in ("smtpwardd", "smtpward", "fault_server", "own_verify"):
+    for name in ("smtpwardd", "smtpward", "smtpwardd_other_abi", "fault_server", "own_verify"):
         own[f"/src/build/{name}"] = f"{BUILD}/{name}"
     own["/src/tools/test_ca.sh"] = f"{HERE}/test_ca.sh"
     image.write_root(f"{WORK}/root.cpio", HERE, GUEST_PROGRAMS, own, os.environ.get("VM_PARTS") or "scene bpf test_paths.py")
