@@ -148,10 +148,12 @@ def test_the_monitor_dies(lab, serve, watch):
 
 def test_a_reader_that_died_is_told(lab, serve, watch):
     """A library that nobody has read yet is needed to notice; the witness goes on with what it has."""
+    library = next(pathlib.Path("/usr/lib").glob("*/libssl.so.3"), None)
+    if not library:
+        pytest.skip("libssl.so.3 is not here")
     agent = watch(identity={"witness": True})
     _, reader, _ = agent.processes()
     os.kill(reader, signal.SIGKILL)
-    library = next(pathlib.Path("/usr/lib").glob("*/libssl.so.3"))
     (lab.scratch / "own").mkdir(exist_ok=True)
     copied = lab.scratch / "own" / "libssl.so.3"
     shutil.copy(library, copied)
@@ -250,7 +252,7 @@ def without_landlock():
 @pytest.mark.parametrize("witness", [True, False])
 def test_hardening_that_is_required(lab, witness):
     refuses(lab, f"hardening-{witness}", 69, "Landlock", "privileges.hardening", prepare=without_landlock,
-            identity={"witness": witness})
+            identity={"witness": witness}, privileges={"user": "nobody", "hardening": "required"})
 
 
 def test_hardening_that_is_not_there(lab):
@@ -289,6 +291,8 @@ def test_a_reload_asks_for_users(lab, serve, watch):
 @pytest.mark.parametrize("known", [True, False])
 def test_the_systems_authorities_are_in_reach(lab, ca, serve, watch, monkeypatch, known):
     """OpenSSL reads a folder of authorities when one is looked for: the agent has no rights any more by then."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not here")
     folder = lab.scratch / f"authorities-{known}"
     folder.mkdir()
     if known:

@@ -102,6 +102,7 @@ def write_root(path, here, programs, own, parts):
         image.program(shutil.which("busybox"), "/bin/busybox")
         image.program(shutil.which("dash"), "/bin/sh")  # busybox's would run its own programs before those of this host
         image.data("/etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nsmtpward:x:990:990::/:/bin/false\n"
+                                  b"daemon:x:1:1::/:/bin/false\n"
                                   b"nobody:x:65534:65534::/:/bin/false\n")
         image.data("/etc/group", b"root:x:0:\nsmtpward:x:990:\nnogroup:x:65534:\n")
         image.data("/etc/hosts", b"127.0.0.1 localhost\n::1 localhost\n")

@@ -45,6 +45,8 @@ def write_root():
     # what the end-to-end tests look for, where they look for it
     for name in ("smtpwardd", "smtpward", "smtpwardd_other_abi", "fault_server", "own_verify"):
         own[f"/src/build/{name}"] = f"{BUILD}/{name}"
+    for path in glob.glob(f"{HERE}/../../packaging/*"):
+        own[f"/src/packaging/{os.path.basename(path)}"] = path
     own["/src/tools/test_ca.sh"] = f"{HERE}/test_ca.sh"
     image.write_root(f"{WORK}/root.cpio", HERE, GUEST_PROGRAMS, own, os.environ.get("VM_PARTS") or "scene bpf test_paths.py")
 

@@ -18,8 +18,10 @@ OTHER_ABI = BUILD / "smtpwardd_other_abi"
 
 def attached(lab):
     """What hangs on the test's cgroup, and what is pinned for it."""
-    shown = sh("bpftool", "-j", "cgroup", "show", lab.cgroup, check=False).stdout
-    return json.loads(shown.strip() or "[]") + [str(p) for p in pins(lab)]
+    shown = [json.loads(sh("bpftool", "-j", *words, check=False).stdout.strip() or "[]")
+             for words in (("cgroup", "show", lab.cgroup), ("link", "show"))]
+    here = lab.cgroup.stat().st_ino
+    return shown[0] + [link for link in shown[1] if link.get("cgroup_id") == here] + [str(p) for p in pins(lab)]
 
 
 def folders(lab):
