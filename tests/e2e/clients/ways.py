@@ -239,7 +239,9 @@ class Way(raw.Player):
 
     def starttls_in_kernel(self, context):
         try:
-            with socket.create_connection(self.to, timeout=PATIENCE) as probe:
+            # to a port of its own: a connection to the server would be a session
+            with (socket.create_server((self.socket.getsockname()[0], 0), family=self.socket.family) as listener,
+                  socket.create_connection(listener.getsockname()[:2], timeout=PATIENCE) as probe):
                 probe.setsockopt(socket.IPPROTO_TCP, TCP_ULP, b"tls")
         except OSError as error:
             raise Missing(f"kTLS: {error}") from None
