@@ -4,7 +4,8 @@
 # the loopback interface of a network namespace and in cgroups of its own. (root; needs the agent, the CLI and the
 # programs of tools/bench)
 #
-# ROUNDS may be set, FLOWS (tools/bench/scale.sh), READ_SESSIONS (tools/bench/read.sh), and SESSIONS and HANDSHAKES: how many a sample has, else as many as the machine does in SAMPLE_MS.
+# ROUNDS may be set, FLOWS (tools/bench/scale.sh), READ_SESSIONS (tools/bench/read.sh), and SESSIONS and HANDSHAKES: how
+# many a sample has, else as many as the machine does in SAMPLE_MS.
 set -eu
 
 cd "$(dirname "$0")/.."
