@@ -4,6 +4,7 @@ import base64
 import ipaddress
 import itertools
 import json
+import os
 import pathlib
 import shutil
 import signal
@@ -339,9 +340,12 @@ def test_a_client_whose_link_came_later(routed, serve, watch):
 
 
 def kill(agent):
-    """Both processes, so that none can put anything in order."""
-    agent.signal(signal.SIGKILL)
+    """All processes, so that none can put anything in order; gone when this returns."""
+    pids = agent.processes()
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
     agent.process.wait()
+    wait_until(lambda: not any(os.path.exists(f"/proc/{pid}/exe") for pid in pids), "the agent's processes are gone")
 
 
 @pytest.mark.parametrize("again", [True, False], ids=["taken-over", "alone"])
