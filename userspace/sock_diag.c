@@ -25,6 +25,9 @@
 #define SO_NETNS_COOKIE 71
 #endif
 
+/* include/net/tcp_states.h */
+enum { FIN_WAIT2 = 5, TIME_WAIT = 6 };
+
 #define NAMESPACES_MAX 64      /* kept open at once */
 #define NAMESPACES_SEARCHED 1024 /* looked into for one socket */
 
@@ -184,6 +187,16 @@ static void fill_request(struct diag_request *request, __u16 type, const struct 
 	id->idiag_cookie[1] = (uint32_t)(event->socket_cookie >> 32);
 }
 
+/*
+ * Whether somebody may still say or hear something by it. Behind the last FIN the kernel keeps a stand-in with the socket's
+ * cookie (net/ipv4/inet_timewait_sock.c), which tells FIN-WAIT-2 or TIME-WAIT as its state and has no inode.
+ */
+static bool is_alive(const struct inet_diag_msg *message)
+{
+	bool by_a_process = message->idiag_inode != 0;
+	return message->idiag_state != TIME_WAIT && (message->idiag_state != FIN_WAIT2 || by_a_process);
+}
+
 /* Sends the request into one namespace. */
 static int ask_in(struct netns *netns, __u16 type, const struct flow_event *event)
 {
@@ -191,8 +204,11 @@ static int ask_in(struct netns *netns, __u16 type, const struct flow_event *even
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 	struct {
 		struct nlmsghdr header;
-		struct nlmsgerr error;
-		char more[512]; /* the request comes back */
+		union {
+			struct nlmsgerr error;
+			struct inet_diag_msg socket;
+		};
+		char more[512]; /* the request comes back, or attributes */
 	} answer;
 	fill_request(&request, type, event);
 	if (sendto(netns->fd, &request, sizeof(request), 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
@@ -200,8 +216,8 @@ static int ask_in(struct netns *netns, __u16 type, const struct flow_event *even
 	ssize_t n = recv(netns->fd, &answer, sizeof(answer), 0);
 	if (n < 0)
 		return -errno;
-	if ((size_t)n >= sizeof(answer.header) && answer.header.nlmsg_type == SOCK_DIAG_BY_FAMILY)
-		return 0;
+	if ((size_t)n >= sizeof(answer.header) + sizeof(answer.socket) && answer.header.nlmsg_type == SOCK_DIAG_BY_FAMILY)
+		return is_alive(&answer.socket) ? 0 : -ENOENT;
 	if ((size_t)n < sizeof(answer.header) + sizeof(answer.error) || answer.header.nlmsg_type != NLMSG_ERROR)
 		return -EPROTO;
 	return answer.error.error == -ESTALE ? -ENOENT : answer.error.error; /* ESTALE: another socket has its place */

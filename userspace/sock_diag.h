@@ -27,8 +27,8 @@ uint64_t sock_diag_netns_cookie(int socket_fd);
  * gone already, or another negative errno. */
 int sock_diag_destroy(struct sock_diag *diag, const struct flow_event *event);
 
-/* Looks for the event's socket. Returns 0 if it is there, -ENOENT if it is gone (or in TIME-WAIT), or another negative
- * errno. */
+/* Looks for the event's socket. Returns 0 if it is there, -ENOENT if it is gone (or the kernel alone keeps it, in FIN-WAIT-2
+ * or TIME-WAIT), or another negative errno. */
 int sock_diag_find(struct sock_diag *diag, const struct flow_event *event);
 
 #endif

@@ -9,7 +9,7 @@ import pytest
 
 from harness import CLIENTS
 from harness.agent import expect
-from harness.lab import ADDRESSES, wait_until
+from harness.lab import ADDRESSES, sh, wait_until
 from harness.paused import Paused
 from harness.programs import PYTHON, SENDER
 
@@ -20,6 +20,7 @@ FOUND = [["send", "RSET\r\n"], ["expect", "250"], ["send", "NOOP\r\n"], ["expect
 MAIL = [["send", f"MAIL FROM:<{SENDER}>\r\n"], ["expect", "250"]]
 RCPT = [["send", "RCPT TO:<bob@example.net>\r\n"], ["expect", "250"]]
 DATA = [["send", "DATA\r\n"], ["expect", "354"]]
+FIN_WAIT_2, TIME_WAIT = "05", "06"  # include/net/tcp_states.h
 AUTH = "AUTH PLAIN AHVzZXJAbXguZXhhbXBsZQBodW50ZXIyLXBhNTU=\r\n"
 TRAP = f"MAIL FROM:<{SENDER}>\r\n{AUTH}RCPT TO:<bob@example.net>\r\n"
 
@@ -28,6 +29,13 @@ def only_session(agent):
     sessions = agent.ask("sessions")["sessions"]
     assert len(sessions) == 1, sessions
     return sessions[0]
+
+
+def state_of(lab, session):
+    """Of the session's connection, as the client's kernel tells it (Documentation/networking/proc_net_tcp.rst); None: gone."""
+    end = f":{session['client']['port']:04X}"
+    lines = sh("nsenter", f"--net=/run/netns/{lab.ns['client']}", "cat", "/proc/self/net/tcp").stdout.splitlines()[1:]
+    return next((line.split()[3] for line in lines if line.split()[1].endswith(end)), None)
 
 
 def closed(agent):
@@ -297,6 +305,33 @@ def test_accepted_connections_are_left_out(lab, watch):
     assert agent.ask("status")["counters"]["kernel"]["flows_found"] == 0
     peer.kill()
     accepting.communicate("\n")
+
+
+@pytest.mark.parametrize("state", (FIN_WAIT_2, TIME_WAIT), ids=("fin-wait-2", "time-wait"))
+def test_end_of_which_only_the_kernel_knows(lab, watch, state):
+    """Behind the client's FIN its kernel may keep what looks like the socket, and no hook sees the server's FIN then."""
+    server = lab.start("server", [PYTHON, "-c", "import socket, sys, time\n"
+                                  "s = socket.create_server(('192.0.2.2', 25)); print('ready', flush=True)\n"
+                                  "c, _ = s.accept(); c.sendall(b'220 x\\r\\n'); c.recv(100)\n"
+                                  "sys.stdin.readline(); c.close(); time.sleep(600)"],
+                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert server.stdout.readline() == "ready\n"
+    sleeper = lab.start("client", ["sleep", "600"])  # the namespace can be looked into
+    client = Paused(lab, [["expect", "220"]], [])
+    agent = watch()
+    session = only_session(agent)
+    assert session["closed"] is None
+    client.go_on()
+    wait_until(lambda: state_of(lab, session) == FIN_WAIT_2, "the client's FIN is acknowledged")
+    if state == TIME_WAIT:
+        server.stdin.write("\n")
+        server.stdin.flush()
+        wait_until(lambda: state_of(lab, session) == TIME_WAIT, "the server's FIN has come")
+    expect(closed(agent), "unknown", (), {"midway"}, events_missed=0)
+    assert state_of(lab, session) == state
+    for process in (server, sleeper):
+        process.kill()
+        process.wait()
 
 
 def test_namespace_of_a_process_that_is_gone(lab, serve, watch):
