@@ -1,5 +1,5 @@
 # Debian's kernels in qemu (no KVM needed), each running the agent and the BPF tests. VM="5.10 6.1" runs some,
-# VM_PARTS="scene bpf e2e" for all the end-to-end tests that guest.py has; without it, those of the paths alone.
+# VM_PARTS="scene bpf e2e unit", or some of these words, some parts.
 VM ?=
 .PHONY: vmcheck
 vmcheck:

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Inside the guest: each check is told in a line of its own, "passed|failed|skipped: NAME[: WHY]"; lines that begin with
-anything else are remarks. The agent watches the whole (virtual) host, from the root cgroup."""
+"""Inside the guest: the agent watches the whole (virtual) host, from the root cgroup."""
 import base64
 import glob
 import json
@@ -10,47 +9,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 
+from guest_check import check, expect, tell, wait_until
 from guest_mail import PASSWORD, Server, say, send_mail
 
 CONTROL = "/run/smtpward/vm.sock"
 LOOPBACK = ("127.0.0.1", "::1")
 VERIFIED_ONLY = "127.0.0.2"  # by the policy
 VETH = ("10.9.0.1", "fd00:9::1")  # this side's; the mail comes from the namespace "sender"
-
-
-def tell(how, name, why=""):
-    why = " ".join(str(why).split())
-    print(f"{how}: {name}" + (f": {why[-6000:]}" if why else ""), flush=True)
-
-
-def check(name):
-    """Makes a function a check. It fails by raising."""
-    def decorate(function):
-        def run(*arguments):
-            try:
-                function(*arguments)
-                tell("passed", name.format(*arguments))
-                return True
-            except Exception as error:
-                tell("failed", name.format(*arguments), f"{type(error).__name__}: {error}")
-                return False
-        return run
-    return decorate
-
-
-def wait_until(condition, what, seconds=120):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError(f"waited in vain: {what}")
-        time.sleep(0.05)
-
-
-def expect(condition, *told):
-    if not condition:
-        raise AssertionError(" ".join(map(str, told)))
 
 
 class Agent:
@@ -425,7 +391,7 @@ def run_programs():
 
 
 def main():
-    """The parts are "scene", "bpf", "e2e", or one file of the last."""
+    """The parts are "scene", "bpf", "e2e", or one file of the last; others are not for this kind of guest."""
     with open("/checks/parts", encoding="ascii") as file:
         parts = file.read().split()
     if "scene" in parts:

@@ -123,10 +123,12 @@ def converse(address, port, how):
     return seen
 
 
-def send_mail(address, port, *how, namespace=None):
+def send_mail(address, port, *how, namespace=None, user=None):
     """Sends a mail in a process of its own. how: login, starttls, verified, mptcp, large. Returns {"error": name of the errno or
     None, "port": the client's, "reply": the last one}."""
     command = [sys.executable, os.path.abspath(__file__), address, str(port), *how]
+    if user:
+        command = ["setpriv", "--reuid", user, "--clear-groups", *command]
     if namespace:
         command = ["ip", "netns", "exec", namespace, *command]
     return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)

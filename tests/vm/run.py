@@ -12,6 +12,7 @@ import sys
 
 import image
 import kernel
+import unit
 
 BUILD = os.environ.get("BUILD", "build")
 WORK = os.path.join(BUILD, "vm")
@@ -23,6 +24,8 @@ BOOT = ("console=ttyS0 quiet loglevel=4 panic=-1 reboot=t mitigations=off nokasl
         "audit=0 net.ifnames=0")
 TIMEOUT = 3600  # seconds; a guest takes some minutes, of a machine that does nothing else
 AT_ONCE = 2
+PARTS = os.environ.get("VM_PARTS", "").split() or ["scene", "bpf", "e2e", "unit"]
+UNIT_SERIES = "6.1"  # the kernel for the guest with a service manager: that of the Debian it is built on
 
 counts = {"passed": 0, "failed": 0, "skipped": 0}
 
@@ -48,7 +51,11 @@ def write_root():
     for path in glob.glob(f"{HERE}/../../packaging/*"):
         own[f"/src/packaging/{os.path.basename(path)}"] = path
     own["/src/tools/test_ca.sh"] = f"{HERE}/test_ca.sh"
-    image.write_root(f"{WORK}/root.cpio", HERE, GUEST_PROGRAMS, own, os.environ.get("VM_PARTS") or "scene bpf test_paths.py")
+    image.write_root(f"{WORK}/root.cpio", HERE, GUEST_PROGRAMS, own, " ".join(PARTS))
+
+
+def write_unit_root():
+    unit.write_root(f"{WORK}/unit.cpio", HERE, BUILD, f"{WORK}/tls")
 
 
 def join(target, *sources):
@@ -58,13 +65,13 @@ def join(target, *sources):
                 shutil.copyfileobj(file, out)
 
 
-def boot(found):
-    """Runs one guest. Returns what it wrote, and the path of its console."""
-    base = f"{WORK}/{found.version}"
+def boot(found, root="root", memory_mb=1024):
+    """Runs one guest from the disk named root. Returns what it wrote, and the path of its console."""
+    base = f"{WORK}/{found.version}-{root}"
     image.write_modules(f"{base}.modules.cpio", found.modules)
-    join(f"{base}.cpio", f"{WORK}/root.cpio", f"{base}.modules.cpio")
+    join(f"{base}.cpio", f"{WORK}/{root}.cpio", f"{base}.modules.cpio")
     open(f"{base}.out", "wb").close()
-    command = [QEMU, "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "1", "-m", "1024", "-nodefaults",
+    command = [QEMU, "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "1", "-m", str(memory_mb), "-nodefaults",
                "-no-user-config", "-nographic", "-no-reboot", "-display", "none", "-net", "none", "-kernel", found.vmlinux,
                "-initrd", f"{base}.cpio", "-append", BOOT, "-serial", f"file:{base}.console", "-serial", f"file:{base}.out"]
     try:
@@ -91,13 +98,23 @@ def read_results(version, told, console):
             print(file.read()[-4000:], flush=True)
 
 
-def try_kernel(archive, series):
-    """[version, output, console], or the reason why not."""
+def try_kernel(archive, series, part):
+    """[name, output and console], or the reason why not. part: "unit", or None for all others."""
+    name = f"{series}, {part}" if part else series
     try:
         found = kernel.Kernel(archive, series)
+        if part == "unit":
+            write_unit_root()
+            return f"{found.version}, unit", boot(found, "unit", 3072)
     except kernel.Unavailable as error:
-        return series, error
+        return name, error
     return found.version, boot(found)
+
+
+def guests(wanted):
+    """[(series, part)] to be run."""
+    others = [(series, None) for series in wanted if PARTS != ["unit"]]
+    return others + [(series, "unit") for series in wanted if series == UNIT_SERIES and "unit" in PARTS]
 
 
 def what_is_missing():
@@ -119,11 +136,11 @@ def main():
         except kernel.Unavailable as error:
             archive, reason = None, error
     if not archive:
-        for series in wanted:
-            note("skipped", series, reason)
+        for series, part in guests(wanted):
+            note("skipped", f"{series}, {part}" if part else series, reason)
     else:
         with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-            for version, outcome in pool.map(lambda series: try_kernel(archive, series), wanted):
+            for version, outcome in pool.map(lambda guest: try_kernel(archive, *guest), guests(wanted)):
                 if isinstance(outcome, kernel.Unavailable):
                     note("skipped", version, outcome)
                 else:
