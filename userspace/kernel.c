@@ -287,8 +287,8 @@ int kernel_set_identity(struct kernel *kernel, uint64_t flow_id, enum identity i
 int kernel_release_socket(struct kernel *kernel, const struct flow_event *event, uint32_t pid)
 {
 	(void)kernel;
-	int error = pid ? socket_release(pid, event->socket_cookie) : -ENOENT;
-	return error == -ENOENT && pid != event->pid ? socket_release(event->pid, event->socket_cookie) : error;
+	int error = pid ? socket_release(pid, event->socket_cookie, event->server_port) : -ENOENT;
+	return error == -ENOENT && pid != event->pid ? socket_release(event->pid, event->socket_cookie, event->server_port) : error;
 }
 
 void kernel_heartbeat(struct kernel *kernel)
