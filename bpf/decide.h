@@ -55,14 +55,13 @@ static __always_inline struct peer peer_of(const struct flow *flow, const struct
 {
 	struct peer peer = { .identity = IDENTITY_UNDECIDED, .tls_version = READ_ONCE(flow->tls_version) };
 	__u64 flow_id = flow->flow_id;
-	struct witness *witness = bpf_map_lookup_elem(&witnesses, &flow_id);
-	if (!witness)
+	peer.identity = (enum identity)peer_verdict_of(flow_id);
+	if (peer.identity)
 		return peer;
-	if (witness->verdict)
-		peer.identity = witness->verdict;
+	struct witness *witness = bpf_map_lookup_elem(&witnesses, &flow_id);
 	/* the kernel cannot tell a version that it has not read; the agent can */
-	else if (witness->good && (!rule->name_hash || rule->name_hash == witness->name_hash) &&
-		 (!rule->min_tls || peer.tls_version))
+	if (witness && witness->good && (!rule->name_hash || rule->name_hash == witness->name_hash) &&
+	    (!rule->min_tls || peer.tls_version))
 		peer.identity = IDENTITY_VERIFIED;
 	return peer;
 }

@@ -106,9 +106,7 @@ static __always_inline void commit(struct flow *flow, const struct cursor *at)
 /* A place for the agent's verdict on the peer. Nobody's TLS library is asked: it is on another machine. */
 static __always_inline void note_peer(const struct flow *flow)
 {
-	struct witness witness = { .demanded = flow->enforced && (flow->require == REQUIRE_VERIFIED || flow->min_tls) };
-	__u64 flow_id = flow->flow_id;
-	bpf_map_update_elem(&witnesses, &flow_id, &witness, BPF_NOEXIST);
+	peer_note(flow->flow_id, flow->enforced && (flow->require == REQUIRE_VERIFIED || flow->min_tls));
 }
 
 /* Nothing that may come is of interest any more. */

@@ -15,12 +15,11 @@ static __always_inline void note_hello(struct __sk_buff *skb, struct flow *flow,
 	__u8 head[6];
 	__u32 zero = 0;
 	struct settings *now = bpf_map_lookup_elem(&settings, &zero);
-	struct witness witness = { .demanded = flow->enforced && (flow->require == REQUIRE_VERIFIED || flow->min_tls) };
 	struct hello hello = { .flow_id = flow->flow_id, .uid = flow->uid, .pid = flow->pid };
 	__u64 key = 0;
 	if (bpf_skb_load_bytes(skb, offset, head, sizeof(head)) || head[0] != TLS_HANDSHAKE || head[5] != TLS_CLIENT_HELLO)
 		return;
-	bpf_map_update_elem(&witnesses, &hello.flow_id, &witness, BPF_NOEXIST);
+	peer_note(hello.flow_id, flow->enforced && (flow->require == REQUIRE_VERIFIED || flow->min_tls));
 	if (!now || !now->witness || flow->hello_key || bpf_skb_load_bytes(skb, offset + HELLO_KEY_AT, &key, sizeof(key)) ||
 	    !key || bpf_map_update_elem(&hellos, &key, &hello, BPF_NOEXIST)) /* the same one twice tells nothing */
 		return;
@@ -33,11 +32,11 @@ static __always_inline void note_hello(struct __sk_buff *skb, struct flow *flow,
 /* At the flow's end. */
 static __always_inline void forget_hello(struct flow *flow)
 {
-	__u64 key = flow->hello_key, flow_id = flow->flow_id;
+	__u64 key = flow->hello_key;
 	__u32 zero = 0;
 	__s64 *open;
 	if (flow->client.facts & FACT(CLIENT_HELLO))
-		bpf_map_delete_elem(&witnesses, &flow_id);
+		peer_forget(flow->flow_id);
 	if (!key)
 		return;
 	flow->hello_key = 0;

@@ -49,6 +49,35 @@ struct {
 	__type(value, struct witness);
 } witnesses SEC(".maps");
 
+/* What the agent says of the peer, by flow id. Here it is made and removed only. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, WITNESS_FLOWS_MAX);
+	__type(key, __u64);
+	__type(value, struct peer_verdict);
+} verdicts SEC(".maps");
+
+/* Places for what will be known of the flow's peer. demanded: policy asks for it. */
+static __always_inline void peer_note(__u64 flow_id, bool demanded)
+{
+	struct witness witness = { .demanded = demanded };
+	struct peer_verdict verdict = { .identity = IDENTITY_UNDECIDED };
+	bpf_map_update_elem(&witnesses, &flow_id, &witness, BPF_NOEXIST);
+	bpf_map_update_elem(&verdicts, &flow_id, &verdict, BPF_NOEXIST);
+}
+
+static __always_inline void peer_forget(__u64 flow_id)
+{
+	bpf_map_delete_elem(&witnesses, &flow_id);
+	bpf_map_delete_elem(&verdicts, &flow_id);
+}
+
+static __always_inline __u32 peer_verdict_of(__u64 flow_id)
+{
+	struct peer_verdict *verdict = bpf_map_lookup_elem(&verdicts, &flow_id);
+	return verdict ? verdict->identity : IDENTITY_UNDECIDED;
+}
+
 /* Connections that the TC programs leave alone: see struct forward_note. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -226,6 +226,12 @@ static __always_inline void event_send(struct witness_event *event, bool urgent)
 	count(COUNTER_EVENTS_SENT);
 }
 
+/* Whether the agent waits for the library's word, and is to be woken for it. */
+static __always_inline bool is_awaited(__u64 flow_id, const struct witness *witness)
+{
+	return witness->demanded && !witness->good && !peer_verdict_of(flow_id);
+}
+
 /* Reads a host name, and its hash; what is too long is named so. */
 static __always_inline __u64 read_name(struct witness_event *event, __u64 address)
 {
@@ -271,7 +277,7 @@ static __always_inline void handshake_is_done(struct task *task, __u8 library)
 	witness->handshake_done = 1;
 	struct witness_event *event = event_start(flow_id, library, WITNESS_HANDSHAKE, 1, 0);
 	if (event)
-		event_send(event, witness->demanded && !witness->good && !witness->verdict);
+		event_send(event, is_awaited(flow_id, witness));
 }
 
 #define CERTIFICATE_CHUNKS (CERTIFICATE_BYTES_MAX / CERTIFICATE_CHUNK)

@@ -201,7 +201,7 @@ int BPF_KRETPROBE(openssl_verify_return, int result)
 		note_check(witness, event, hash);
 	else
 		witness->good = 0, witness->checked = 1;
-	event_send(event, witness->demanded && !witness->good && !witness->verdict);
+	event_send(event, is_awaited(flow_id, witness));
 	return 0;
 }
 
@@ -231,7 +231,7 @@ int BPF_KRETPROBE(openssl_result_return, long result)
 	struct witness *witness = witness_of(flow_id);
 	struct witness_event *event = event_start(flow_id, WITNESS_OPENSSL, WITNESS_RESULT, 1, (__u32)result);
 	if (event)
-		event_send(event, witness && witness->demanded && !witness->good && !witness->verdict);
+		event_send(event, witness && is_awaited(flow_id, witness));
 	return 0;
 }
 
@@ -344,7 +344,7 @@ int BPF_KRETPROBE(gnutls_verify_return, int result)
 		return 0;
 	__u64 hash = task->name ? read_name(event, task->name) : 0;
 	note_check(witness, event, hash);
-	event_send(event, witness->demanded && !witness->good && !witness->verdict);
+	event_send(event, is_awaited(flow_id, witness));
 	return 0;
 }
 

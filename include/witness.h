@@ -45,12 +45,19 @@ struct witness {
 	__u64 name_hash; /* of the name that was checked; 0: none was */
 	__u8 checked;    /* the library made its check of the chain */
 	__u8 good;       /* ... found nothing wrong, and a name, an address or a pinned key was part of it */
-	__u8 verdict;    /* enum identity: the agent's word, which goes before the two above */
 	__u8 handshake_done; /* the library's handshake call has returned success */
 	__u8 certificates;   /* passed on so far */
 	__u8 demanded;       /* policy asks for it: the agent is woken for each word of the witness */
 	__u8 lost;           /* events about this flow that found the ring full; 255: or more */
-	__u8 reserved;
+	__u8 reserved[2];
+};
+
+/*
+ * The agent's word on a flow's peer, which goes before the witness's. In a map of its own, with an entry for as long as there
+ * is one above: whoever writes from user space writes a whole value, and would undo what the witness has noted meanwhile.
+ */
+struct peer_verdict {
+	__u32 identity; /* enum identity */
 };
 
 enum witness_library { WITNESS_OPENSSL = 1, WITNESS_GNUTLS = 2 };

@@ -294,7 +294,8 @@ static void accepted(struct evconnlistener *listener, evutil_socket_t fd, struct
 	(void)length;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size))
 		close(fd);
-	else if (control->count >= CONTROL_CONNECTIONS_MAX || connections_of(control, peer.uid) >= CONTROL_CONNECTIONS_PER_UID)
+	else if ((peer.uid != 0 && control->count >= CONTROL_CONNECTIONS_MAX) ||
+		 connections_of(control, peer.uid) >= CONTROL_CONNECTIONS_PER_UID)
 		refuse(control, fd, "{\"error\":{\"code\":\"busy\",\"message\":\"too many connections\"}}\n");
 	else if (!connection_new(control, fd, &peer))
 		close(fd);

@@ -17,7 +17,7 @@ struct control;
 struct session;
 
 #define CONTROL_LINE_MAX 4096             /* longest request */
-#define CONTROL_CONNECTIONS_MAX 64        /* at once */
+#define CONTROL_CONNECTIONS_MAX 64        /* at once; root finds room all the same */
 #define CONTROL_CONNECTIONS_PER_UID 16    /* of them, by one user */
 #define CONTROL_OUTPUT_MAX (8U << 20)     /* a watcher that lags further behind is dropped */
 #define CONTROL_IDLE_S 60                 /* a connection that asks nothing, and does not watch, is closed */

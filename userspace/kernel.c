@@ -280,19 +280,15 @@ int kernel_find_socket(struct kernel *kernel, const struct flow_event *event)
 
 int kernel_set_identity(struct kernel *kernel, uint64_t flow_id, enum identity identity)
 {
-	int map = bpf_map__fd(kernel->bpf->maps.witnesses);
-	struct witness witness;
-	if (bpf_map_lookup_elem(map, &flow_id, &witness))
-		return -errno;
-	witness.verdict = (__u8)identity;
-	return bpf_map_update_elem(map, &flow_id, &witness, BPF_EXIST) ? -errno : 0;
+	const struct peer_verdict verdict = { .identity = identity };
+	return bpf_map_update_elem(bpf_map__fd(kernel->bpf->maps.verdicts), &flow_id, &verdict, BPF_EXIST) ? -errno : 0;
 }
 
 int kernel_release_socket(struct kernel *kernel, const struct flow_event *event, uint32_t pid)
 {
 	(void)kernel;
-	int error = pid ? socket_release(pid, event->socket_cookie) : -ENOENT;
-	return error == -ENOENT && pid != event->pid ? socket_release(event->pid, event->socket_cookie) : error;
+	int error = pid ? socket_release(pid, event->socket_cookie, event->server_port) : -ENOENT;
+	return error == -ENOENT && pid != event->pid ? socket_release(event->pid, event->socket_cookie, event->server_port) : error;
 }
 
 void kernel_heartbeat(struct kernel *kernel)

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "kernel_witness_pins.h"
@@ -27,6 +28,9 @@
 
 #define PROBES_MAX 18 /* on one file */
 #define STRANGERS_MAX 4096 /* files without anything to watch, remembered */
+/* Files are read for so long at most: users may map as many as they like, and others' wait. */
+#define PROCESS_MAX_S 2 /* of one process */
+#define ROUND_MAX_S 10  /* of all of them */
 
 /* What tells a file from another. Containers of one image share a file, under a device number for each. */
 struct file_identity {
@@ -51,6 +55,7 @@ struct kernel_witness {
 	struct watched_file files[WITNESS_LIBRARIES_MAX];
 	struct file_identity strangers[STRANGERS_MAX];
 	unsigned strangers_next;
+	time_t until; /* CLOCK_MONOTONIC: no further file is read then */
 	bool has_cookies;
 	const struct kernel *kernel;
 	char pins[PIN_PATH_SIZE]; /* the folder of them */
@@ -305,6 +310,13 @@ static int read_library(struct kernel_witness *witness, int fd, struct library *
 	return result;
 }
 
+static time_t seconds_now(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
 /* Takes in the file behind fd, which is known as name to whoever maps it. */
 static void consider(struct kernel_witness *witness, int fd, const char *name, bool lasting)
 {
@@ -319,7 +331,7 @@ static void consider(struct kernel_witness *witness, int fd, const char *name, b
 		known->lasting |= lasting;
 		return;
 	}
-	if (is_stranger(witness, &identity))
+	if (is_stranger(witness, &identity) || seconds_now() >= witness->until)
 		return;
 	int slot = read_library(witness, fd, &library) == 0 ? free_slot(witness, &library) : -1;
 	int error = slot >= 0 ? attach(witness, (unsigned)slot, fd, &library) : -ENOENT;
@@ -380,17 +392,17 @@ static void consider_linker_cache(struct kernel_witness *witness)
 /* One line of /proc/PID/maps: "start-end r-xp offset dev inode  path". */
 static void consider_mapping(struct kernel_witness *witness, const char *pid, const char *exe, char *line)
 {
-	char range[64], permissions[8], file[128];
-	unsigned long inode;
+	char permissions[8], file[128];
+	unsigned long start, end, inode;
 	int path_at = 0;
 	line[strcspn(line, "\n")] = 0;
-	if (sscanf(line, "%63s %7s %*s %*s %lu %n", range, permissions, &inode, &path_at) < 3 || !path_at ||
+	if (sscanf(line, "%lx-%lx %7s %*s %*s %lu %n", &start, &end, permissions, &inode, &path_at) < 4 || !path_at ||
 	    !strchr(permissions, 'x') || line[path_at] != '/')
 		return;
 	const char *path = line + path_at;
 	if (!is_tls_library(path) && (!exe || strcmp(path, exe) != 0))
 		return;
-	snprintf(file, sizeof(file), "/proc/%s/map_files/%s", pid, range);
+	snprintf(file, sizeof(file), "/proc/%.20s/map_files/%lx-%lx", pid, start, end);
 	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return;
@@ -398,18 +410,23 @@ static void consider_mapping(struct kernel_witness *witness, const char *pid, co
 	close(fd);
 }
 
-/* The libraries that a process maps, and its program itself: some have OpenSSL inside. */
+/*
+ * The libraries that a process maps, and its program itself: some have OpenSSL inside. The lines are read whole: what stands
+ * in the middle of a long one is its user's text, and could look like another line.
+ */
 static void consider_process(struct kernel_witness *witness, const char *pid)
 {
-	char path[64], exe[512], line[1024];
+	char path[64], exe[512], *line = NULL;
+	size_t size = 0;
 	snprintf(path, sizeof(path), "/proc/%.20s/exe", pid);
 	ssize_t length = readlink(path, exe, sizeof(exe) - 1);
 	if (length > 0)
 		exe[length] = 0;
 	snprintf(path, sizeof(path), "/proc/%.20s/maps", pid);
 	FILE *maps = fopen(path, "re");
-	while (maps && fgets(line, sizeof(line), maps))
+	while (maps && getline(&line, &size, maps) > 0)
 		consider_mapping(witness, pid, length > 0 ? exe : NULL, line);
+	free(line);
 	if (maps)
 		fclose(maps);
 }
@@ -480,6 +497,7 @@ static const struct kernel_witness_state *start(struct kernel *kernel, struct ke
 	if (!uretprobe_survives_seccomp(witness->bpf->progs.witness_trial))
 		return fail(witness, "this kernel kills processes under seccomp that meet a uretprobe, or has no uprobes", 0);
 	witness->state.active = true;
+	witness->until = seconds_now() + ROUND_MAX_S;
 	consider_linker_cache(witness);
 	consider_processes(witness);
 	look_after_pins(witness);
@@ -539,6 +557,7 @@ void kernel_witness_sender(struct kernel *kernel, uint32_t pid)
 		return;
 	snprintf(text, sizeof(text), "%u", pid);
 	look_after_pins(kernel->witness);
+	kernel->witness->until = seconds_now() + PROCESS_MAX_S;
 	consider_process(kernel->witness, text);
 }
 
@@ -553,6 +572,7 @@ void kernel_witness_tidy(struct kernel *kernel)
 		witness->files[i].mapped = false;
 		needed |= witness->files[i].link_count && !witness->files[i].lasting;
 	}
+	witness->until = seconds_now() + ROUND_MAX_S;
 	if (!needed || !consider_processes(witness))
 		return;
 	for (unsigned i = 0; i < WITNESS_LIBRARIES_MAX; i++) {

@@ -129,6 +129,7 @@ int library_reader_start(const struct sandbox *sandbox, char *error, size_t erro
 	}
 	close(pair[1]);
 	setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	snprintf(error, error_size, "the reader of library files cannot be made");
 	int result = child < 0 ? -EAGAIN : hear_ready(pair[0], error, error_size);
 	if (result == 0)
 		return pair[0];

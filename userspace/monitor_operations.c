@@ -247,11 +247,14 @@ static bool is_watched_port(const struct config *config, uint16_t port)
 	return false;
 }
 
+#define NO_COOKIE UINT64_MAX /* INET_DIAG_NOCOOKIE: inet_diag would take any socket at these addresses */
+
 static int check_socket(const struct monitor_server *server, const struct monitor_destroy_socket_request *request,
 			struct monitor_destroy_socket_reply *reply)
 {
 	reply->flow_id = request->event.flow_id;
-	if (!is_watched_port(server->config, request->event.server_port) || request->event.pid > INT32_MAX || request->pid > INT32_MAX)
+	if (!is_watched_port(server->config, request->event.server_port) || request->event.socket_cookie == NO_COOKIE ||
+	    request->event.pid > INT32_MAX || request->pid > INT32_MAX)
 		return -EINVAL;
 	return server->kernel ? 0 : -ENODEV;
 }

@@ -188,7 +188,7 @@ static void serve(struct supervisor *supervisor)
 	for (;;) {
 		polled[2].fd = supervisor->server.kernel ? kernel_forward_fd(supervisor->server.kernel) : -1;
 		int ready = poll(polled, 3, supervisor->deadline ? 1000 : -1);
-		supervisor->hangs = ready == 0 && now_s() > supervisor->deadline;
+		supervisor->hangs = supervisor->deadline && now_s() > supervisor->deadline;
 		if (supervisor->hangs || (ready < 0 && errno != EINTR))
 			return;
 		if (ready < 0)
@@ -259,6 +259,16 @@ static int start_reader(struct supervisor *supervisor)
 	return supervisor->server.library_reader >= 0 ? EX_OK : complain_of_hardening(error);
 }
 
+/* As far as anybody may: a probe takes two descriptors, and library files, which are whatever users bring, have many. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int run(struct supervisor *supervisor)
 {
 	const struct rlimit no_limit = { RLIM_INFINITY, RLIM_INFINITY };
@@ -267,6 +277,7 @@ static int run(struct supervisor *supervisor)
 	sigset_t handled, before;
 
 	setrlimit(RLIMIT_MEMLOCK, &no_limit); /* Linux 5.10 counts BPF maps against it */
+	raise_descriptor_limit();
 	sigemptyset(&handled);
 	sigaddset(&handled, SIGTERM);
 	sigaddset(&handled, SIGINT);

@@ -47,7 +47,8 @@ bool monitor_serve(struct monitor_server *server, enum monitor_lane lane, int fl
 	fd = -1;
 	struct monitor_reply_header header = { .operation = request.header.operation };
 	header.result = run(server, (enum monitor_operation)request.header.operation, request.body, reply, &fd);
-	int error = lane == LANE_WITNESS ? 0 : monitor_send(server->lanes[lane], &header, sizeof(header), reply, row->reply_size, fd, 0);
+	int error = lane == LANE_WITNESS ? 0 :
+					    monitor_send(server->lanes[lane], &header, sizeof(header), reply, row->reply_size, fd, flags);
 	if (fd >= 0)
 		close(fd);
 	return error == 0;
@@ -64,7 +65,7 @@ static void *serve_lane(void *argument)
 	free(argument);
 	if (lane.lane == LANE_FILES && privileges_drop_all())
 		return NULL; /* what root's own files take is no capability */
-	while (monitor_serve(lane.server, lane.lane, 0))
+	while (!lane.server->lanes_end && monitor_serve(lane.server, lane.lane, 0))
 		;
 	shutdown(lane.server->lanes[lane.lane], SHUT_RDWR); /* the agent learns that nobody listens any more */
 	return NULL;
@@ -85,6 +86,7 @@ int monitor_lane_start(struct monitor_server *server, enum monitor_lane lane)
 
 void monitor_lanes_stop(struct monitor_server *server)
 {
+	server->lanes_end = true;
 	for (enum monitor_lane i = 0; i < LANE_COUNT; i++) {
 		if (!server->running[i])
 			continue;

@@ -4,6 +4,7 @@
 #define SMTPWARD_MONITOR_SERVER_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -23,6 +24,7 @@ struct monitor_server {
 	int lanes[LANE_COUNT]; /* our ends */
 	pthread_t threads[LANE_COUNT];
 	bool running[LANE_COUNT]; /* the lane has a thread */
+	atomic_bool lanes_end;    /* they are to end, however many requests wait */
 	struct config *config; /* as at the start; its rules are those in force */
 	const char *config_path; /* as given with -c, or NULL */
 	struct config_rule *staged; /* rules that are being sent */
@@ -39,13 +41,13 @@ struct monitor_server {
 };
 
 /*
- * Answers one request on a lane; waits for one unless flags say MSG_DONTWAIT. Returns false when the lane is over: the
- * agent is gone, or has sent what is no request.
+ * Answers one request on a lane; waits for one, and for room for the answer, unless flags say MSG_DONTWAIT. Returns false
+ * when the lane is over: the agent is gone, has sent what is no request, or does not take its answers.
  */
 bool monitor_serve(struct monitor_server *server, enum monitor_lane lane, int flags);
 /* Starts a lane's thread. Returns 0 or a negative errno. */
 int monitor_lane_start(struct monitor_server *server, enum monitor_lane lane);
-/* Ends them: nobody uses server->kernel any more but the caller. */
+/* Ends them, with the request that each is at: nobody uses server->kernel any more but the caller. */
 void monitor_lanes_stop(struct monitor_server *server);
 /* Detaches. leave: the kernel goes on by itself. */
 void monitor_detach(struct monitor_server *server, bool leave);

@@ -49,7 +49,7 @@ int monitor_send(int socket, const void *header, size_t header_size, const void 
 	return n < 0 ? -errno : 0;
 }
 
-/* There is room for one descriptor; the kernel closes what is beyond that. */
+/* There is room for one descriptor; the kernel closes what is beyond that, and says MSG_CTRUNC. */
 static int descriptor_of(struct msghdr *message)
 {
 	int fd = -1;
@@ -64,7 +64,8 @@ int monitor_receive(int socket, void *bytes, size_t size, int *fd, int flags)
 {
 	struct iovec part = { bytes, size };
 	union descriptor_space space = { 0 };
-	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &space, .msg_controllen = sizeof(space) };
+	/* not all of the space: behind the one descriptor it has room for another, which nobody would close */
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &space, .msg_controllen = CMSG_LEN(sizeof(*fd)) };
 	ssize_t n;
 
 	*fd = -1;

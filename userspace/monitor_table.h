@@ -22,7 +22,7 @@ extern const struct monitor_row monitor_rows[MONITOR_OPERATION_COUNT];
 int monitor_send(int socket, const void *header, size_t header_size, const void *body, size_t body_size, int fd, int flags);
 /*
  * Receives one packet of at most size bytes. Returns its length, 0 at the end, or a negative errno; -EMSGSIZE if it
- * was longer. *fd is the descriptor that came along, the caller's, or -1.
+ * was longer, or brought more than one descriptor. *fd is the descriptor that came along, the caller's, or -1.
  */
 int monitor_receive(int socket, void *bytes, size_t size, int *fd, int flags);
 

@@ -1,41 +1,33 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include <arpa/inet.h>
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
-#include <pthread.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 #include <unistd.h>
 
+#include "netns.h"
 #include "sock_diag.h"
-
-#ifndef SO_NETNS_COOKIE
-#define SO_NETNS_COOKIE 71
-#endif
 
 /* include/net/tcp_states.h */
 enum { FIN_WAIT2 = 5, TIME_WAIT = 6 };
 
-#define NAMESPACES_MAX 64      /* kept open at once */
-#define NAMESPACES_SEARCHED 1024 /* looked into for one socket */
+#define NAMESPACES_MAX 64 /* kept open at once */
 
 struct netns {
 	int fd; /* netlink socket in it; -1: free */
 	uint64_t cookie; /* 0: not known (before Linux 5.14) */
 	ino_t inode;
 	uint64_t used; /* for eviction */
+	__u32 sequence; /* of the last request */
 	unsigned idle; /* calls of sock_diag_tidy() since */
 };
 
@@ -80,44 +72,6 @@ static void touch(struct sock_diag *diag, struct netns *netns)
 	netns->idle = 0;
 }
 
-struct opening {
-	int netns_fd;
-	int socket_fd; /* or a negative errno */
-};
-
-/* In a thread of its own: a namespace is changed for one thread, and this one ends with it. */
-static void *open_in_netns(void *argument)
-{
-	struct opening *opening = argument;
-	struct timeval limit = { .tv_sec = 1 };
-	if (opening->netns_fd >= 0 && setns(opening->netns_fd, CLONE_NEWNET) < 0) {
-		opening->socket_fd = -errno;
-		return NULL;
-	}
-	opening->socket_fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-	if (opening->socket_fd < 0)
-		opening->socket_fd = -errno;
-	else
-		setsockopt(opening->socket_fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	return NULL;
-}
-
-int sock_diag_open_in(int netns_fd)
-{
-	struct opening opening = { .netns_fd = netns_fd, .socket_fd = -EAGAIN };
-	pthread_t thread;
-	if (pthread_create(&thread, NULL, open_in_netns, &opening) == 0)
-		pthread_join(thread, NULL);
-	return opening.socket_fd;
-}
-
-uint64_t sock_diag_netns_cookie(int socket_fd)
-{
-	uint64_t cookie = 0;
-	socklen_t size = sizeof(cookie);
-	return getsockopt(socket_fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) == 0 ? cookie : 0;
-}
-
 static struct netns *slot_for(struct sock_diag *diag, ino_t inode)
 {
 	struct netns *oldest = &diag->netns[0];
@@ -134,30 +88,23 @@ static struct netns *slot_for(struct sock_diag *diag, ino_t inode)
 	return oldest;
 }
 
-/* The namespace behind path ("/proc/PID/ns/net"), or NULL with errno. */
-static struct netns *netns_of(struct sock_diag *diag, const char *path)
+/* The namespace behind the descriptor, or NULL with errno. */
+static struct netns *netns_of(struct sock_diag *diag, int netns_fd)
 {
 	struct stat status;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	if (fstat(netns_fd, &status) < 0)
 		return NULL;
-	if (fstat(fd, &status) < 0) {
-		close(fd);
-		return NULL;
-	}
 	struct netns *netns = slot_for(diag, status.st_ino);
 	if (netns->fd < 0) {
-		int socket_fd = sock_diag_open_in(fd);
+		int socket_fd = netns_open_diag(netns_fd);
 		if (socket_fd < 0) {
-			close(fd);
 			errno = -socket_fd;
 			return NULL;
 		}
 		netns->fd = socket_fd;
-		netns->cookie = sock_diag_netns_cookie(netns->fd);
+		netns->cookie = netns_cookie(socket_fd);
 		netns->inode = status.st_ino;
 	}
-	close(fd);
 	touch(diag, netns);
 	return netns;
 }
@@ -167,7 +114,7 @@ struct diag_request {
 	struct inet_diag_req_v2 diag;
 };
 
-static void fill_request(struct diag_request *request, __u16 type, const struct flow_event *event)
+static void fill_request(struct diag_request *request, __u16 type, const struct flow_event *event, __u32 interface)
 {
 	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 	bool ipv4 = memcmp(event->server_address, mapped, sizeof(mapped)) == 0;
@@ -179,6 +126,7 @@ static void fill_request(struct diag_request *request, __u16 type, const struct 
 	request->diag.sdiag_family = ipv4 ? AF_INET : AF_INET6;
 	request->diag.sdiag_protocol = IPPROTO_TCP;
 	request->diag.idiag_states = ~0U;
+	id->idiag_if = interface;
 	id->idiag_sport = htons(event->client_port);
 	id->idiag_dport = htons(event->server_port);
 	memcpy(id->idiag_src, event->client_address + (ipv4 ? 12 : 0), ipv4 ? 4 : 16);
@@ -197,11 +145,27 @@ static bool is_alive(const struct inet_diag_msg *message)
 	return message->idiag_state != TIME_WAIT && (message->idiag_state != FIN_WAIT2 || by_a_process);
 }
 
-/* Sends the request into one namespace. */
-static int ask_in(struct netns *netns, __u16 type, const struct flow_event *event)
+static int say(struct netns *netns, struct diag_request *request)
+{
+	request->header.nlmsg_seq = ++netns->sequence;
+	return send(netns->fd, request, sizeof(*request), 0) < 0 ? -errno : 0;
+}
+
+/* Reads a packet of the answer to what was said last; an earlier list that was not read to its end is passed over. */
+static ssize_t hear(const struct netns *netns, void *packet, size_t size)
+{
+	const struct nlmsghdr *header = packet;
+	ssize_t n;
+	do
+		n = recv(netns->fd, packet, size, 0);
+	while (n >= (ssize_t)sizeof(*header) && header->nlmsg_seq != netns->sequence);
+	return n < 0 ? -errno : n;
+}
+
+/* Sends the request into one namespace. interface: what the socket is bound to; 0: nothing. */
+static int ask_in(struct netns *netns, __u16 type, const struct flow_event *event, __u32 interface)
 {
 	struct diag_request request;
-	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 	struct {
 		struct nlmsghdr header;
 		union {
@@ -210,12 +174,11 @@ static int ask_in(struct netns *netns, __u16 type, const struct flow_event *even
 		};
 		char more[512]; /* the request comes back, or attributes */
 	} answer;
-	fill_request(&request, type, event);
-	if (sendto(netns->fd, &request, sizeof(request), 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
-		return -errno;
-	ssize_t n = recv(netns->fd, &answer, sizeof(answer), 0);
+	fill_request(&request, type, event, interface);
+	int error = say(netns, &request);
+	ssize_t n = error ? error : hear(netns, &answer, sizeof(answer));
 	if (n < 0)
-		return -errno;
+		return (int)n;
 	if ((size_t)n >= sizeof(answer.header) + sizeof(answer.socket) && answer.header.nlmsg_type == SOCK_DIAG_BY_FAMILY)
 		return is_alive(&answer.socket) ? 0 : -ENOENT;
 	if ((size_t)n < sizeof(answer.header) + sizeof(answer.error) || answer.header.nlmsg_type != NLMSG_ERROR)
@@ -223,47 +186,124 @@ static int ask_in(struct netns *netns, __u16 type, const struct flow_event *even
 	return answer.error.error == -ESTALE ? -ENOENT : answer.error.error; /* ESTALE: another socket has its place */
 }
 
-/* The connecting process may be gone, or may have the socket from another namespace: look into all of them. */
-static int ask_anywhere(struct sock_diag *diag, __u16 type, const struct flow_event *event)
+static __u64 cookie_of(const struct inet_diag_sockid *id)
+{
+	return (__u64)id->idiag_cookie[1] << 32 | id->idiag_cookie[0];
+}
+
+/* Reads a list to its end. Returns the interface of the socket with this cookie; 0: it is bound to none, or is not there. */
+static __u32 read_interface(const struct netns *netns, __u64 cookie)
+{
+	_Alignas(8) char list[16384];
+	__u32 interface = 0;
+	for (;;) {
+		ssize_t n = hear(netns, list, sizeof(list));
+		if (n <= 0)
+			return 0;
+		size_t left = (size_t)n;
+		for (const struct nlmsghdr *header = (const void *)list; NLMSG_OK(header, left); header = NLMSG_NEXT(header, left)) {
+			struct inet_diag_msg message;
+			if (header->nlmsg_type != SOCK_DIAG_BY_FAMILY)
+				return header->nlmsg_type == NLMSG_DONE ? interface : 0;
+			if (header->nlmsg_len < NLMSG_LENGTH(sizeof(message)))
+				return 0;
+			memcpy(&message, NLMSG_DATA(header), sizeof(message));
+			if (cookie_of(&message.id) == cookie)
+				interface = message.id.idiag_if;
+		}
+	}
+}
+
+/* What the flow's socket is bound to: a list of the connections between the same ports tells. */
+static __u32 interface_of(struct netns *netns, const struct flow_event *event)
+{
+	static const __u8 families[] = { AF_INET, AF_INET6 }; /* IPv4 may be on an IPv6 socket */
+	__u32 interface = 0;
+	for (unsigned i = 0; i < 2 && !interface; i++) {
+		struct diag_request request;
+		fill_request(&request, SOCK_DIAG_BY_FAMILY, event, 0);
+		request.header.nlmsg_flags |= NLM_F_DUMP;
+		request.diag.sdiag_family = families[i];
+		if (say(netns, &request) == 0)
+			interface = read_interface(netns, event->socket_cookie);
+	}
+	return interface;
+}
+
+/*
+ * In the flow's own namespace, where it is worth the while: a socket that is bound to an interface (curl --interface, a VRF,
+ * a link-local address) is found under that one only (include/net/inet_hashtables.h).
+ */
+static int ask_fully(struct netns *netns, __u16 type, const struct flow_event *event)
+{
+	int result = ask_in(netns, type, event, 0);
+	__u32 interface = result == -ENOENT ? interface_of(netns, event) : 0;
+	return interface ? ask_in(netns, type, event, interface) : result;
+}
+
+struct search {
+	struct sock_diag *diag;
+	__u16 type;
+	const struct flow_event *event;
+	bool is_likely; /* that it is in the namespace at hand, where no cookie tells */
+	bool asked;     /* in one that is the flow's, or may be */
+	int result;     /* of the last one */
+};
+
+/* A visitor of netns_walk(). */
+static int ask_behind(void *context, int netns_fd)
+{
+	struct search *search = context;
+	struct netns *netns = netns_of(search->diag, netns_fd);
+	if (!netns)
+		return -errno;
+	bool known = search->event->netns_cookie && netns->cookie;
+	if (known && netns->cookie != search->event->netns_cookie)
+		return 0;
+	search->asked = true;
+	search->result = known || search->is_likely ? ask_fully(netns, search->type, search->event) :
+						      ask_in(netns, search->type, search->event, 0);
+	if (known || search->result == 0)
+		return 1; /* it is in no other */
+	return search->result == -ENOENT ? 0 : search->result;
+}
+
+/* In the namespace that the connecting process is in now, if it is there still. Returns whether the answer is final. */
+static bool ask_at_process(struct search *search, uint32_t pid)
 {
 	char path[64];
-	unsigned looked = 0, closed = 0;
-	bool asked = false; /* in the flow's own namespace */
-	int result = -ENOENT;
-	DIR *proc = opendir("/proc");
-	if (!proc)
-		return -errno;
-	for (struct dirent *entry; result != 0 && looked < NAMESPACES_SEARCHED && (entry = readdir(proc));) {
-		if (!isdigit((unsigned char)entry->d_name[0]))
-			continue;
-		snprintf(path, sizeof(path), "/proc/%.20s/ns/net", entry->d_name);
-		struct netns *netns = netns_of(diag, path);
-		looked++;
-		closed += !netns && errno != ENOENT;
-		if (!netns || (event->netns_cookie && netns->cookie && netns->cookie != event->netns_cookie))
-			continue;
-		asked = true;
-		result = ask_in(netns, type, event);
-	}
-	closedir(proc);
-	/* it may be in one that we may not enter, or whose processes are hidden from us (hidepid) */
-	return result == -ENOENT && (closed || !asked) ? -EPERM : result;
+	snprintf(path, sizeof(path), "/proc/%u/ns/net", pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	search->is_likely = true;
+	bool is_final = ask_behind(search, fd) == 1;
+	search->is_likely = false;
+	close(fd);
+	return is_final;
 }
 
 static int ask(struct sock_diag *diag, __u16 type, const struct flow_event *event)
 {
-	char path[64];
+	struct search search = { .diag = diag, .type = type, .event = event, .result = -ENOENT };
+	unsigned unseen = 0;
 	for (unsigned i = 0; event->netns_cookie && i < NAMESPACES_MAX; i++) {
 		struct netns *netns = &diag->netns[i];
 		if (netns->fd >= 0 && netns->cookie == event->netns_cookie) {
 			touch(diag, netns);
-			return ask_in(netns, type, event);
+			return ask_fully(netns, type, event);
 		}
 	}
-	snprintf(path, sizeof(path), "/proc/%u/ns/net", event->pid);
-	struct netns *netns = netns_of(diag, event->pid ? path : "/proc/self/ns/net");
-	int result = netns ? ask_in(netns, type, event) : -ENOENT;
-	return result == -ENOENT ? ask_anywhere(diag, type, event) : result;
+	if (event->pid && ask_at_process(&search, event->pid))
+		return search.result;
+	/* that process may be gone, or may have the socket from another namespace */
+	int error = netns_walk(ask_behind, &search, &unseen);
+	if (search.asked && search.result != -ENOENT)
+		return search.result;
+	if (error)
+		return error;
+	/* it may be in one that we may not enter, or whose processes are hidden from us (hidepid) */
+	return unseen || !search.asked ? -EPERM : -ENOENT;
 }
 
 int sock_diag_destroy(struct sock_diag *diag, const struct flow_event *event)

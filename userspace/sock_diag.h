@@ -17,12 +17,6 @@ void sock_diag_free(struct sock_diag *diag);
  * that nothing was asked in since the last call but one are closed. */
 void sock_diag_tidy(struct sock_diag *diag);
 
-/* A netlink socket of this protocol in the network namespace behind the descriptor. Returns it, the caller's, or a negative
- * errno. */
-int sock_diag_open_in(int netns_fd);
-/* SO_NETNS_COOKIE of a socket; 0: not known (before Linux 5.14). */
-uint64_t sock_diag_netns_cookie(int socket_fd);
-
 /* Destroys the event's socket, found by its addresses and made sure of by its cookie. Returns 0, -ENOENT if it is
  * gone already, or another negative errno. */
 int sock_diag_destroy(struct sock_diag *diag, const struct flow_event *event);

@@ -1,32 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/inet_diag.h>
-#include <linux/magic.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
-#include "sock_diag.h"
+#include "netns.h"
 #include "sock_dump.h"
 
 /* include/net/tcp_states.h */
 enum { ESTABLISHED = 1, SYN_SENT = 2, CLOSE_WAIT = 8, LISTEN = 10 };
 
-#define SOCKETS_MAX 65536   /* of one namespace, connected to one of the ports */
-#define NAMESPACES_MAX 4096 /* looked into */
-#define PASSES_MAX 3        /* through /proc: a process may end while it is looked at, and its namespace live on */
+#define SOCKETS_MAX 65536 /* of one namespace, connected to one of the ports */
 #define ANSWER_SIZE 65536
 #define ATTRIBUTE_HEADER sizeof(struct nlattr) /* a multiple of NLA_ALIGNTO */
 
@@ -159,7 +150,6 @@ static int take_answer(int netlink, struct listing *listing)
 
 static int list_family(int netlink, int family, struct listing *listing, int storage_map)
 {
-	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 	struct {
 		struct nlmsghdr header;
 		struct inet_diag_req_v2 diag;
@@ -180,7 +170,7 @@ static int list_family(int netlink, int family, struct listing *listing, int sto
 	request.map.nla_len = sizeof(request) - offsetof(__typeof__(request), map);
 	request.map.nla_type = SK_DIAG_BPF_STORAGE_REQ_MAP_FD;
 	request.descriptor = (__u32)storage_map;
-	if (sendto(netlink, &request, request.header.nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
+	if (send(netlink, &request, request.header.nlmsg_len, 0) < 0)
 		return -errno;
 	return take_answer(netlink, listing);
 }
@@ -193,7 +183,7 @@ static int list_netns(const struct sock_dump *dump, int netlink)
 	if (!listing)
 		return -ENOMEM;
 	listing->dump = dump;
-	listing->netns_cookie = sock_diag_netns_cookie(netlink);
+	listing->netns_cookie = netns_cookie(netlink);
 	for (unsigned i = 0; i < 2 && !error; i++) {
 		error = list_family(netlink, families[i], listing, dump->storage_map);
 		if (error == -ENOENT && families[i] == AF_INET6)
@@ -211,118 +201,17 @@ static int list_netns(const struct sock_dump *dump, int netlink)
 
 /* ---- all of them ------------------------------------------------------------------------------------------ */
 
-struct inodes {
-	ino_t list[NAMESPACES_MAX];
-	unsigned count;
-};
-
-struct search {
-	const struct sock_dump *dump;
-	struct inodes done;   /* of the namespaces */
-	struct inodes seen;   /* of the same ones' /proc/PID/net/tcp: each namespace has files of its own there */
-	struct inodes hidden; /* of those of processes whose namespace may not be entered */
-	unsigned unseen;
-};
-
-static bool has(const struct inodes *inodes, ino_t inode)
+static int list_one(void *context, int netns_fd)
 {
-	for (unsigned i = 0; i < inodes->count; i++) {
-		if (inodes->list[i] == inode)
-			return true;
-	}
-	return false;
-}
-
-/* Returns false if it was there before, or there is no room. */
-static bool note(struct inodes *inodes, ino_t inode)
-{
-	if (has(inodes, inode) || inodes->count == NAMESPACES_MAX)
-		return false;
-	inodes->list[inodes->count++] = inode;
-	return true;
-}
-
-/* Looks into the namespace behind the descriptor, if that was not done yet. Returns 0 or a negative errno. */
-static int look_into(struct search *search, int fd, bool own)
-{
-	struct statfs kind;
-	struct stat status;
-	if (fstatfs(fd, &kind) < 0 || fstat(fd, &status) < 0)
-		return -errno;
-	if (kind.f_type != NSFS_MAGIC || !note(&search->done, status.st_ino))
-		return 0;
-	int netlink = sock_diag_open_in(own ? -1 : fd);
-	int result = netlink < 0 ? netlink : list_netns(search->dump, netlink);
-	if (netlink >= 0)
-		close(netlink);
-	search->unseen += result != 0;
+	int netlink = netns_open_diag(netns_fd);
+	if (netlink < 0)
+		return netlink;
+	int result = list_netns(context, netlink);
+	close(netlink);
 	return result;
-}
-
-static int look_at_process(struct search *search, const char *process)
-{
-	char path[320], file[320];
-	struct stat status;
-	snprintf(path, sizeof(path), "/proc/%.255s/ns/net", process);
-	snprintf(file, sizeof(file), "/proc/%.255s/net/tcp", process);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
-		/* it may be one that others are in, too */
-		if ((errno == EACCES || errno == EPERM) && stat(file, &status) == 0)
-			note(&search->hidden, status.st_ino);
-		return -errno;
-	}
-	int result = look_into(search, fd, strcmp(process, "self") == 0);
-	if (stat(file, &status) == 0)
-		note(&search->seen, status.st_ino);
-	close(fd);
-	return result;
-}
-
-static void look_at_processes(struct search *search)
-{
-	DIR *directory = opendir("/proc");
-	if (!directory)
-		return;
-	for (struct dirent *entry; (entry = readdir(directory));) {
-		if (isdigit((unsigned char)entry->d_name[0]))
-			look_at_process(search, entry->d_name);
-	}
-	closedir(directory);
-}
-
-/* As `ip netns` names them: a socket may be in one that no process is in any more. */
-static void look_at_names(struct search *search)
-{
-	DIR *directory = opendir("/run/netns");
-	if (!directory)
-		return;
-	for (struct dirent *entry; (entry = readdir(directory));) {
-		int fd = entry->d_name[0] == '.' ? -1 : openat(dirfd(directory), entry->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-		if (fd < 0)
-			continue;
-		look_into(search, fd, false);
-		close(fd);
-	}
-	closedir(directory);
 }
 
 int sock_dump(const struct sock_dump *dump, unsigned *unseen)
 {
-	struct search *search = calloc(1, sizeof(*search));
-	*unseen = 0;
-	if (!search)
-		return -ENOMEM;
-	search->dump = dump;
-	int error = look_at_process(search, "self");
-	for (unsigned pass = 0, before = 0; !error && pass < PASSES_MAX && search->done.count != before; pass++) {
-		before = search->done.count;
-		look_at_processes(search);
-		look_at_names(search);
-	}
-	*unseen = search->unseen;
-	for (unsigned i = 0; i < search->hidden.count; i++)
-		*unseen += !has(&search->seen, search->hidden.list[i]);
-	free(search);
-	return error;
+	return netns_walk(list_one, (void *)(uintptr_t)dump, unseen);
 }

@@ -6,10 +6,11 @@
 #include <stdint.h>
 
 /*
- * Finds the socket with this cookie among the descriptors of process pid and pushes what waits in it (TCP_CORK to 0 is
- * what does that; a socket that its owner has corked is left alone). Returns 0, -ENOENT if the process has no such
- * socket, or another negative errno; TCP's probe timer does it then, some 200 ms after the segment was held.
+ * Finds the socket with this cookie, connected to server_port (host byte order), among the descriptors of process pid and
+ * pushes what waits in it (TCP_CORK to 0 is what does that; a socket that its owner has corked is left alone). Waits a second
+ * at most. Returns 0, -ENOENT if the process has no such socket, -ETIMEDOUT if it made us wait, -EBUSY if too many have, or
+ * another negative errno; TCP's probe timer does it then, some 200 ms after the segment was held.
  */
-int socket_release(uint32_t pid, uint64_t cookie);
+int socket_release(uint32_t pid, uint64_t cookie, uint16_t server_port);
 
 #endif

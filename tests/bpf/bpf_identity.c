@@ -79,7 +79,15 @@ static void tell(uint64_t flow_id, struct witness word)
 
 static void tell_verdict(uint64_t flow_id, enum identity verdict)
 {
-	tell(flow_id, (struct witness){ .verdict = (uint8_t)verdict });
+	const struct peer_verdict word = { .identity = verdict };
+	assert_int_equal(bpf_map_update_elem(lab_map("verdicts"), &flow_id, &word, BPF_EXIST), 0);
+}
+
+static enum identity find_verdict(uint64_t flow_id)
+{
+	struct peer_verdict word;
+	assert_int_equal(bpf_map_lookup_elem(lab_map("verdicts"), &flow_id, &word), 0);
+	return word.identity;
 }
 
 static int fresh(void **state)
@@ -274,7 +282,8 @@ static void a_refused_peer_gets_nothing(void **state)
 	push(&connection);
 	assert_blocked(&connection, FACT(CLIENT_DATA));
 	connection = shaken();
-	tell(flow_id_of(&connection), (struct witness){ .verdict = IDENTITY_REFUSED, .checked = 1, .good = 1 });
+	tell(flow_id_of(&connection), (struct witness){ .checked = 1, .good = 1 });
+	tell_verdict(flow_id_of(&connection), IDENTITY_REFUSED);
 	write_record(&connection); /* at once; and the agent's word goes before the witness's */
 	assert_blocked(&connection, FACT(CLIENT_DATA));
 	assert_int_equal(lab_count(connection.client_port, EVENT_HELD), 0);
@@ -448,8 +457,12 @@ static void early_data_in_the_client_hellos_segment_gets_its_verdict(void **stat
 	push(&connection);
 	assert_true(comes(&connection, sizeof(both), 5000));
 	assert_true(find_witness(flow_id_of(&connection), &witness));
-	assert_int_equal(witness.verdict, IDENTITY_VERIFIED); /* and it is not forgotten as the ClientHello leaves */
+	uint64_t flow_id = flow_id_of(&connection);
+	assert_int_equal(find_verdict(flow_id), IDENTITY_VERIFIED); /* and it is not forgotten as the ClientHello leaves */
 	lab_close(&connection);
+	const struct peer_verdict late = { .identity = IDENTITY_VERIFIED };
+	assert_true(bpf_map_update_elem(lab_map("verdicts"), &flow_id, &late, BPF_EXIST) < 0); /* it went with the flow */
+	assert_int_equal(errno, ENOENT);
 }
 
 /* The agent's clock is read on another CPU. */
@@ -553,7 +566,8 @@ static void what_is_demanded_is_told_to_the_witness(void **state)
 		hellos(&connection);
 		assert_true(find_witness(flow_id_of(&connection), &witness));
 		assert_int_equal(witness.demanded, demanded[i]);
-		assert_int_equal(witness.verdict | witness.checked | witness.good | witness.handshake_done, 0);
+		assert_int_equal(witness.checked | witness.good | witness.handshake_done, 0);
+		assert_int_equal(find_verdict(flow_id_of(&connection)), IDENTITY_UNDECIDED);
 		lab_close(&connection);
 	}
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """A local user against the agent: the control socket, and links where it writes. Nothing changes, the agent lives, root is served."""
+import ctypes
 import json
 import os
 import pathlib
@@ -212,6 +213,80 @@ def test_a_socket_in_another_users_directory(lab, trap):
     os.chmod(folder, 0o777)
     said = does_not_start(lab, "everybodys-directory", control_socket=str(folder / "control.sock"))
     assert "another user could replace it" in said
+
+
+# ---- files that the monitor opens ----
+
+LINE_PREFIX = 73  # of a line of /proc/PID/maps, before the path
+MAPS_LINE = 1023  # where readers that take a line for so long at most go on with the rest, as if it were the next one
+
+MAP_AND_SEND = """
+import mmap, os, shutil, socket, sys
+
+def map_file(name):
+    with open(name, "rb") as file:
+        return mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ | mmap.PROT_EXEC, flags=mmap.MAP_PRIVATE)
+
+os.chdir(sys.argv[1])
+shutil.copy(sys.argv[4], "libssl.so.3")
+read = map_file("libssl.so.3")
+for folder in sys.argv[2].split("/")[:-1]:
+    os.makedirs(folder, exist_ok=True)
+    os.chdir(folder)
+with open("libssl.so", "wb") as library:
+    library.write(bytes(4096))
+forged = map_file("libssl.so")
+assert any(line[1023:].startswith(sys.argv[3]) for line in open("/proc/self/maps")), open("/proc/self/maps").read()
+socket.create_connection(("192.0.2.2", 25)).recv(9)
+sys.stdin.readline()
+"""
+
+
+def was_opened(path, act):
+    """Whether somebody opens the file while act() runs."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    watching = libc.inotify_init1(os.O_NONBLOCK)
+    assert libc.inotify_add_watch(watching, os.fsencode(path), 0x20) >= 0  # IN_OPEN
+    try:
+        act()
+        return bool(os.read(watching, 4096))
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(watching)
+
+
+def watched_libraries(agent):
+    return [library["path"] for library in agent.ask("status")["witness"]["libraries"]]
+
+
+def test_a_mapping_whose_path_looks_like_another_mapping(lab, serve, watch, trap):
+    """What stands in the place of the addresses would have root open any file, a device's included."""
+    library = next(pathlib.Path("/usr/lib").glob("*/libssl.so.3"), None)
+    if not library:
+        pytest.skip("libssl.so.3 is not here")
+    folder, victims = trap
+    os.chmod(lab.scratch, 0o711)
+    forged = f"../root{victims}/file r-xp 0 0 1 "
+    start = str(folder)
+    filler = MAPS_LINE - LINE_PREFIX - len(start) - 1
+    names = []
+    while filler > 200:
+        names.append("x" * 99)
+        filler -= 100
+    names.append("x" * filler)  # "xxx.." is a name like any other
+    path = "/".join(names) + forged + "/libssl.so"
+    serve("strip")
+    agent = watch(identity={"witness": True})
+
+    def act():
+        child = lab.start("client", ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs", "--", PYTHON,
+                                     "-c", MAP_AND_SEND, start, path, forged, library], watched=True, stdin=subprocess.PIPE)
+        wait_until(lambda: f"{start}/libssl.so.3" in watched_libraries(agent), "the process is looked at: its other library is watched")
+        child.communicate(b"\n", timeout=60)
+        assert child.returncode == 0
+        agent.session()
+    assert not was_opened(victims / "file", act)
 
 
 @pytest.mark.parametrize("target", ["file", "new"])

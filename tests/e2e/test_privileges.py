@@ -9,8 +9,11 @@ import re
 import resource
 import shutil
 import signal
+import socket
+import stat
 import struct
 import subprocess
+import threading
 
 import pytest
 
@@ -94,6 +97,16 @@ def test_monitor_keeps_what_is_documented(lab, serve, watch, containers):
     session = agent.session()
     expect(session, "blocked", {"cleartext-mail", "starttls-missing"})
     assert lab.cgroup.name in session["process"]["cgroup"], session
+
+
+def test_without_containers_a_blocked_sender_beside_the_agent_is_told(lab, serve, watch):
+    """In the monitor's own network namespace: ending a connection there takes CAP_NET_ADMIN alone."""
+    serve("strip")
+    agent = watch(mode="block", side="client", privileges={"user": "nobody", "containers": False, "hardening": HARDENING})
+    assert not programs.swaks(lab, "192.0.2.2").delivered
+    expect(agent.session(), "blocked", {"cleartext-mail", "starttls-missing"})
+    counters = agent.ask("status")["counters"]["agent"]
+    assert (counters["sockets_destroyed"], counters["destroy_failed"]) == (1, 0), counters
 
 
 def test_descriptors_are_not_shared(watch):
@@ -190,17 +203,54 @@ def test_told_to_end_while_it_ends(lab, watch):
     assert not pins(lab) and attached(lab) == []
 
 
-def test_an_agent_that_does_not_end(lab, watch):
+def connection_to_monitor(worker):
+    """A copy of the agent's end of the first connection that it has to the monitor."""
+    pidfd = os.pidfd_open(worker)
+    try:
+        for number in sorted(int(path.name) for path in pathlib.Path(f"/proc/{worker}/fd").iterdir()):
+            fd = ctypes.CDLL(None).syscall(438, pidfd, number, 0)  # pidfd_getfd
+            if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+                os.close(fd)
+                continue
+            copy = socket.socket(fileno=fd)
+            if copy.type == socket.SOCK_SEQPACKET:
+                return copy
+            copy.close()
+    finally:
+        os.close(pidfd)
+    raise AssertionError("the agent has no connection to the monitor")
+
+
+HEARTBEAT = struct.pack("=IIQ", 3, 0, 0)  # MONITOR_HEARTBEAT, and a body that says nothing
+
+
+def talk(connection, over):
+    """As a taken-over agent could: signs of life, and nothing else."""
+    while not over.wait(0.2):
+        with contextlib.suppress(OSError):
+            connection.send(HEARTBEAT)
+            connection.recv(4096)
+
+
+@pytest.mark.parametrize("talks", [False, True])
+def test_an_agent_that_does_not_end(lab, watch, talks):
     """The monitor may not kill another user's process; it does what is its own and leaves."""
     agent = watch()
     worker = agent.processes()[-1]
     os.kill(worker, signal.SIGSTOP)
+    over = threading.Event()
+    if talks:
+        connection = connection_to_monitor(worker)
+        threading.Thread(target=talk, args=(connection, over), daemon=True).start()
     try:
         agent.process.terminate()
         assert agent.process.wait(timeout=90) == 70
         assert "does not end" in agent.output.read_text()
         assert attached(lab) == []
     finally:
+        over.set()
+        if talks:
+            connection.close()
         os.kill(worker, signal.SIGCONT)
     wait_until(lambda: not pathlib.Path(f"/proc/{worker}/exe").exists(), "it ends as soon as it can")
 

@@ -89,7 +89,7 @@ def send_all(lab, agent, sessions):
     for before, now in zip(warm[0], after[0]):
         assert now <= before * 1.05 + SMALL_KB, (warm, after)
     check_counts(status, sent)
-    for name in ("hellos", "witnesses"):
+    for name in ("hellos", "witnesses", "verdicts"):
         assert entries(pids, name) == 0, name
     assert not blocked_flows(lab)
 

@@ -96,7 +96,7 @@ int kernel_set_policy(struct kernel *kernel, const struct config *wanted, int64_
 
 static int check_event(const struct kernel *kernel, const struct flow_event *event)
 {
-	REQUIRE(kernel->open && event->server_port == PORT && event->pid <= INT32_MAX);
+	REQUIRE(kernel->open && event->server_port == PORT && event->pid <= INT32_MAX && event->socket_cookie != UINT64_MAX);
 	return event->pid & 1 ? -ENOENT : 0;
 }
 

@@ -376,6 +376,33 @@ static void one_user_gets_so_many_connections(void **state)
 		close_client(&clients[i]);
 }
 
+/* Others may have several users each, from a range of their own (subuid(5)). */
+static void root_finds_room(void **state)
+{
+	struct fixture *fixture = *state;
+	struct client others[CONTROL_CONNECTIONS_MAX], own;
+	json_t *answer;
+	if (geteuid())
+		skip(); /* it takes root to become somebody else */
+	open_path_to_all(fixture);
+	for (unsigned i = 0; i < CONTROL_CONNECTIONS_MAX; i++) {
+		assert_int_equal(seteuid(60001 + i / CONTROL_CONNECTIONS_PER_UID), 0);
+		others[i] = connect_client(fixture);
+		assert_int_equal(seteuid(0), 0);
+	}
+	answer = hear(fixture, &others[CONTROL_CONNECTIONS_MAX - 1]); /* the fixture holds one already */
+	assert_string_equal(text_at(json_object_get(answer, "error"), "code"), "busy");
+	json_decref(answer);
+	own = connect_client(fixture);
+	tell(fixture, &own, "{\"command\":\"version\"}\n");
+	answer = hear(fixture, &own);
+	assert_non_null(json_object_get(answer, "version"));
+	json_decref(answer);
+	close_client(&own);
+	for (unsigned i = 0; i < CONTROL_CONNECTIONS_MAX; i++)
+		close_client(&others[i]);
+}
+
 static void the_mode_is_shown_and_set(void **state)
 {
 	struct fixture *fixture = *state;
@@ -599,6 +626,7 @@ int main(void)
 		TEST(who_does_not_watch_hears_nothing),
 		TEST(a_watcher_that_lags_is_dropped_and_counted),
 		TEST(one_user_gets_so_many_connections),
+		TEST(root_finds_room),
 		TEST(the_mode_is_shown_and_set),
 		TEST(only_root_changes_anything),
 		TEST(reload_says_what_is_wrong),

@@ -2,6 +2,8 @@
 /* The connection between agent and monitor, from both ends: what a taken-over agent may send, and a monitor that fails. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -163,6 +165,86 @@ static void descriptors_are_not_taken(void **state)
 	assert_int_equal(open_descriptors(), before);
 }
 
+/* More than one fit where one is looked for, and the others would stay open. */
+static void several_descriptors_end_it(void **state)
+{
+	struct fixture *fixture = *state;
+	struct monitor_request_header header = { .operation = MONITOR_STARTED };
+	struct monitor_nothing body = { 0 };
+	struct iovec parts[] = { { &header, sizeof(header) }, { &body, sizeof(body) } };
+	unsigned before = open_descriptors();
+	for (unsigned count = 2; count <= 4; count++) {
+		union {
+			struct cmsghdr header;
+			char bytes[CMSG_SPACE(4 * sizeof(int))];
+		} space = { 0 };
+		struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2, .msg_control = &space,
+					  .msg_controllen = CMSG_SPACE(count * sizeof(int)) };
+		struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+		rights->cmsg_level = SOL_SOCKET;
+		rights->cmsg_type = SCM_RIGHTS;
+		rights->cmsg_len = CMSG_LEN(count * sizeof(int)); /* of descriptor 0 */
+		assert_true(sendmsg(fixture->lanes[LANE_QUICK], &message, 0) > 0);
+		assert_false(monitor_serve(&fixture->server, LANE_QUICK, MSG_DONTWAIT));
+	}
+	assert_int_equal(open_descriptors(), before);
+	assert_int_equal(fixture->started, 0);
+}
+
+/* Requests without end, and nobody reads what comes back: the monitor has others to attend to, and does not stand still. */
+static void an_agent_that_takes_no_answers(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct packet packet = { .header = { .operation = MONITOR_PRIVILEGES } };
+	bool listening = true;
+	alarm(20); /* it would wait for ever */
+	for (unsigned i = 0; i < 10000 && listening; i++)
+		listening = serve(fixture, LANE_QUICK, &packet, sizeof(packet.header) + sizeof(struct monitor_privileges_request));
+	alarm(0);
+	assert_false(listening);
+}
+
+static void *stop_lanes(void *server)
+{
+	monitor_lanes_stop(server);
+	return NULL;
+}
+
+static bool is_waiting(int socket)
+{
+	__u8 byte;
+	return recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC) > 0;
+}
+
+/* However many errands are under way: the one at hand is done, and no other is begun. */
+static void the_end_does_not_wait_for_errands(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct packet packet = { .header = { .operation = MONITOR_WITNESS_TIDY } };
+	size_t size = sizeof(packet.header) + sizeof(struct monitor_witness_tidy_request);
+	unsigned left = 0;
+	pthread_t stopper;
+	fixture->server.kernel = calloc(1, 65536); /* one without a witness: all of it is zero */
+	assert_non_null(fixture->server.kernel);
+	pthread_mutex_lock(&fixture->server.snapshot_lock); /* an errand takes it */
+	assert_int_equal(send(fixture->lanes[LANE_WITNESS], &packet, size, 0), size);
+	assert_int_equal(monitor_lane_start(&fixture->server, LANE_WITNESS), 0);
+	while (is_waiting(fixture->server.lanes[LANE_WITNESS]))
+		sched_yield();
+	for (unsigned i = 0; i < 10; i++)
+		assert_int_equal(send(fixture->lanes[LANE_WITNESS], &packet, size, 0), size);
+	assert_int_equal(pthread_create(&stopper, NULL, stop_lanes, &fixture->server), 0);
+	while (send(fixture->lanes[LANE_WITNESS], &packet, size, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0 || errno == EAGAIN)
+		sched_yield(); /* until it has shut the lane down */
+	pthread_mutex_unlock(&fixture->server.snapshot_lock);
+	pthread_join(stopper, NULL);
+	while (recv(fixture->server.lanes[LANE_WITNESS], (__u8[1]){ 0 }, 1, MSG_DONTWAIT) > 0)
+		left++;
+	assert_true(left >= 10);
+	free(fixture->server.kernel);
+	fixture->server.kernel = NULL;
+}
+
 static void the_end_ends_it(void **state)
 {
 	struct fixture *fixture = *state;
@@ -217,6 +299,9 @@ static void sockets_on_other_ports_are_not_touched(void **state)
 		assert_int_equal(ask(fixture, operations[i], &request), -EINVAL);
 		request.event.pid = 1;
 		request.pid = 1ULL << 40;
+		assert_int_equal(ask(fixture, operations[i], &request), -EINVAL);
+		request.pid = 1;
+		request.event.socket_cookie = UINT64_MAX; /* which inet_diag takes for "any" */
 		assert_int_equal(ask(fixture, operations[i], &request), -EINVAL);
 	}
 }
@@ -427,6 +512,9 @@ int main(void)
 		TEST(unknown_operations_end_it),
 		TEST(an_operation_has_one_lane),
 		TEST(descriptors_are_not_taken),
+		TEST(several_descriptors_end_it),
+		TEST(an_agent_that_takes_no_answers),
+		TEST(the_end_does_not_wait_for_errands),
 		TEST(the_end_ends_it),
 		TEST(noise_of_the_right_size),
 		TEST(modes_and_verdicts),

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the monitor writes into the maps while the BPF programs do so, too: the maps are there, nothing is attached. */
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "kernel_object.h"
+
+#define FLOW 0x1234567ULL
+#define ROUNDS 20000
+
+static struct kernel kernel;
+
+static int load(void **state)
+{
+	(void)state;
+	kernel.bpf = smtpward_bpf__open();
+	return !kernel.bpf || smtpward_bpf__load(kernel.bpf);
+}
+
+static int unload(void **state)
+{
+	(void)state;
+	smtpward_bpf__destroy(kernel.bpf);
+	return 0;
+}
+
+static atomic_bool over;
+
+static void *give_verdicts(void *unused)
+{
+	(void)unused;
+	while (!over)
+		kernel_set_identity(&kernel, FLOW, IDENTITY_REFUSED);
+	return NULL;
+}
+
+/* Many times, since the two have to meet. */
+static void a_verdict_undoes_nothing_that_the_witness_notes(void **state)
+{
+	int witnesses = bpf_map__fd(kernel.bpf->maps.witnesses), verdicts = bpf_map__fd(kernel.bpf->maps.verdicts);
+	const uint64_t flow = FLOW;
+	const struct peer_verdict undecided = { .identity = IDENTITY_UNDECIDED };
+	struct witness witness = { .checked = 1 }, found;
+	unsigned undone = 0;
+	pthread_t other;
+	(void)state;
+	assert_int_equal(bpf_map_update_elem(witnesses, &flow, &witness, BPF_NOEXIST), 0);
+	assert_int_equal(bpf_map_update_elem(verdicts, &flow, &undecided, BPF_NOEXIST), 0);
+	assert_int_equal(pthread_create(&other, NULL, give_verdicts, NULL), 0);
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		witness.name_hash = i;
+		assert_int_equal(bpf_map_update_elem(witnesses, &flow, &witness, BPF_EXIST), 0);
+		assert_int_equal(bpf_map_lookup_elem(witnesses, &flow, &found), 0);
+		undone += found.name_hash != i;
+	}
+	over = true;
+	pthread_join(other, NULL);
+	assert_int_equal(undone, 0);
+	struct peer_verdict verdict;
+	assert_int_equal(bpf_map_lookup_elem(verdicts, &flow, &verdict), 0);
+	assert_int_equal(verdict.identity, IDENTITY_REFUSED);
+}
+
+static void a_flow_that_is_over_gets_no_verdict(void **state)
+{
+	const uint64_t flow = FLOW + 1;
+	struct witness witness;
+	struct peer_verdict verdict;
+	(void)state;
+	assert_int_equal(kernel_set_identity(&kernel, flow, IDENTITY_VERIFIED), -ENOENT);
+	assert_true(bpf_map_lookup_elem(bpf_map__fd(kernel.bpf->maps.witnesses), &flow, &witness) < 0);
+	assert_true(bpf_map_lookup_elem(bpf_map__fd(kernel.bpf->maps.verdicts), &flow, &verdict) < 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_verdict_undoes_nothing_that_the_witness_notes),
+		cmocka_unit_test(a_flow_that_is_over_gets_no_verdict),
+	};
+	if (geteuid() != 0) {
+		puts("skipped: only as root");
+		return 0;
+	}
+	return cmocka_run_group_tests(tests, load, unload);
+}
