@@ -58,10 +58,10 @@ static void a_verdict_undoes_nothing_that_the_witness_notes(void **state)
 	assert_int_equal(bpf_map_update_elem(verdicts, &flow, &undecided, BPF_NOEXIST), 0);
 	assert_int_equal(pthread_create(&other, NULL, give_verdicts, NULL), 0);
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		witness.name_hash = i;
+		witness.name_for = i;
 		assert_int_equal(bpf_map_update_elem(witnesses, &flow, &witness, BPF_EXIST), 0);
 		assert_int_equal(bpf_map_lookup_elem(witnesses, &flow, &found), 0);
-		undone += found.name_hash != i;
+		undone += found.name_for != i;
 	}
 	over = true;
 	pthread_join(other, NULL);
