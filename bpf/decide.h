@@ -60,7 +60,7 @@ static __always_inline struct peer peer_of(const struct flow *flow, const struct
 		return peer;
 	struct witness *witness = bpf_map_lookup_elem(&witnesses, &flow_id);
 	/* the kernel cannot tell a version that it has not read; the agent can */
-	if (witness && witness->good && (!rule->name_hash || rule->name_hash == witness->name_hash) &&
+	if (witness && witness->good_for == flow_id && (!rule->name_hash || witness->name_for == (flow_id ^ rule->name_hash)) &&
 	    (!rule->min_tls || peer.tls_version))
 		peer.identity = IDENTITY_VERIFIED;
 	return peer;

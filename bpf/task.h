@@ -229,7 +229,7 @@ static __always_inline void event_send(struct witness_event *event, bool urgent)
 /* Whether the agent waits for the library's word, and is to be woken for it. */
 static __always_inline bool is_awaited(__u64 flow_id, const struct witness *witness)
 {
-	return witness->demanded && !witness->good && !peer_verdict_of(flow_id);
+	return witness->demanded && witness->good_for != flow_id && !peer_verdict_of(flow_id);
 }
 
 /* Reads a host name, and its hash; what is too long is named so. */
@@ -336,8 +336,8 @@ static __always_inline void note_check(struct witness *witness, const struct wit
 {
 	bool fine = event->error == 0 && event->named != WITNESS_NAMED_NONE && event->named != WITNESS_NAMED_LONG;
 	witness->checked = 1;
-	witness->name_hash = name_hash;
-	witness->good = fine;
+	witness->name_for = name_hash ? event->flow_id ^ name_hash : 0;
+	witness->good_for = fine ? event->flow_id : 0;
 }
 
 #endif

@@ -200,7 +200,7 @@ int BPF_KRETPROBE(openssl_verify_return, int result)
 	if (result == 1)
 		note_check(witness, event, hash);
 	else
-		witness->good = 0, witness->checked = 1;
+		witness->good_for = 0, witness->checked = 1;
 	event_send(event, is_awaited(flow_id, witness));
 	return 0;
 }

@@ -40,16 +40,19 @@ enum identity {
 	IDENTITY_LEFT_OPEN = 3, /* nobody can tell, and nobody will: the rule's `undecided` decides */
 };
 
-/* A flow's entry, from its ClientHello to its end. */
+/*
+ * A flow's entry, from its ClientHello to its end. The place of one that is removed is another flow's at once, while a uprobe
+ * may still write to it: so what lets data pass says which flow it is about.
+ */
 struct witness {
-	__u64 name_hash; /* of the name that was checked; 0: none was */
-	__u8 checked;    /* the library made its check of the chain */
-	__u8 good;       /* ... found nothing wrong, and a name, an address or a pinned key was part of it */
+	__u64 good_for; /* the flow's id: the library's check found nothing wrong, and a name, an address or a pinned key was part of it */
+	__u64 name_for; /* the flow's id ^ hash of the name that was checked; 0: none was */
+	__u8 checked;   /* the library made its check of the chain */
 	__u8 handshake_done; /* the library's handshake call has returned success */
 	__u8 certificates;   /* passed on so far */
 	__u8 demanded;       /* policy asks for it: the agent is woken for each word of the witness */
 	__u8 lost;           /* events about this flow that found the ring full; 255: or more */
-	__u8 reserved[2];
+	__u8 reserved[3];
 };
 
 /*

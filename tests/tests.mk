@@ -36,7 +36,7 @@ $(BUILD)/tests/test_control: SAN_OBJ := $(filter $(BUILD)/san/control%,$(SAN_OBJ
 $(BUILD)/tests/test_sandbox: tests/unit/test_sandbox.c $(AGENT_OBJ)
 	$(call say,TEST,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(AGENT_OBJ) $(PKG_LIBS) -lcmocka
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP $(LDFLAGS_ALL) -Wl,--wrap=library_read -o $@ $< $(AGENT_OBJ) $(PKG_LIBS) -lcmocka
 
 # test_sweep brings stubs for the monitor, and for what reads events.
 $(BUILD)/tests/test_sweep: SAN_OBJ := $(patsubst %,$(BUILD)/san/%.o,agent_sweep $(filter-out session_json history,$(JUDGING)) $(COMMON))

@@ -71,7 +71,8 @@ static bool directory_is_ours(const char *directory, uid_t owner)
 		return true; /* bind() says why not */
 	if (file.st_uid != 0 && file.st_uid != geteuid() && file.st_uid != owner)
 		return false;
-	return S_ISLNK(file.st_mode) || !(file.st_mode & S_IWOTH) || (file.st_mode & S_ISVTX);
+	bool by_others = (file.st_mode & S_IWOTH) || ((file.st_mode & S_IWGRP) && file.st_gid != 0 && file.st_gid != getegid());
+	return S_ISLNK(file.st_mode) || !by_others || (file.st_mode & S_ISVTX);
 }
 
 /* Makes the last directory of the path, not those above. That it exists already is fine if it is nobody else's; bind()
@@ -92,7 +93,7 @@ static int make_directory(const char *path, uid_t owner, char *error, unsigned e
 	umask(mask);
 	if (directory_is_ours(directory, owner))
 		return 0;
-	return fail(error, error_size, path, "another user could replace it: the directory is theirs, or everybody's");
+	return fail(error, error_size, path, "another user could replace it: the directory is theirs, their group's, or everybody's");
 }
 
 /* The group was given when it was made, unless the folder or a missing right has another say; an owner takes CAP_CHOWN. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The policy in the maps: ports, rules, settings. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cgroup.h"
@@ -65,20 +66,21 @@ static bool rule_holds(const struct config_rule *rule, int64_t now)
 	return rule->until == 0 || now < rule->until;
 }
 
-static bool is_wanted(const struct kernel *kernel, const struct config *config, int64_t now, const struct policy_key *key)
+/* Of the rules in force. A cgroup is looked up once for its rule, so that what is put in is what is kept. */
+struct keys {
+	struct policy_key *list;
+	unsigned count;
+};
+
+static int compare_keys(const void *a, const void *b)
 {
-	struct policy_key wanted;
-	for (unsigned i = 0; i < config->rule_count; i++) {
-		if (rule_holds(&config->rules[i], now) && rule_key(kernel, &config->rules[i], &wanted) &&
-		    memcmp(&wanted, key, sizeof(wanted)) == 0)
-			return true;
-	}
-	return false;
+	return memcmp(a, b, sizeof(struct policy_key));
 }
 
-/* What the map holds beyond config's rules goes, once those are in: no flow is without a rule meanwhile. */
-static void delete_other_rules(struct kernel *kernel, const struct config *config, int64_t now)
+/* What the map holds beyond the wanted rules goes, once those are in: no flow is without a rule meanwhile. */
+static void delete_other_rules(struct kernel *kernel, struct keys *wanted)
 {
+	qsort(wanted->list, wanted->count, sizeof(*wanted->list), compare_keys);
 	int map = bpf_map__fd(kernel->bpf->maps.rules);
 	struct policy_key doomed[64];
 	unsigned count;
@@ -87,7 +89,7 @@ static void delete_other_rules(struct kernel *kernel, const struct config *confi
 		count = 0;
 		while (count < 64 && bpf_map_get_next_key(map, previous, &key) == 0) {
 			previous = &key;
-			if (!is_wanted(kernel, config, now, &key))
+			if (!bsearch(&key, wanted->list, wanted->count, sizeof(key), compare_keys))
 				doomed[count++] = key;
 		}
 		for (unsigned i = 0; i < count; i++)
@@ -95,23 +97,36 @@ static void delete_other_rules(struct kernel *kernel, const struct config *confi
 	} while (count == 64);
 }
 
-int kernel_set_policy(struct kernel *kernel, const struct config *config, int64_t now)
+/* Puts config's rules into the map, beside those that are there. Returns 0 or a negative errno. */
+static int put_rules(struct kernel *kernel, const struct config *config, int64_t now, struct keys *wanted)
 {
 	struct settings *settings = &kernel->settings;
 	settings->fallback = config->default_rule;
 	settings->has_user_rules = settings->has_cgroup_rules = 0;
 	for (unsigned i = 0; i < config->rule_count; i++) {
 		const struct config_rule *rule = &config->rules[i];
-		struct policy_key key;
+		struct policy_key *key = &wanted->list[wanted->count];
 		struct policy_entry entry = { .rule = rule->rule,
 					      .address_bits = rule->key.prefix_length - POLICY_KEY_FIXED_BITS };
-		if (!rule_holds(rule, now) || !rule_key(kernel, rule, &key))
+		if (!rule_holds(rule, now) || !rule_key(kernel, rule, key))
 			continue;
+		wanted->count++;
 		settings->has_user_rules |= rule->user != NULL;
 		settings->has_cgroup_rules |= rule->cgroup != NULL;
-		if (bpf_map_update_elem(bpf_map__fd(kernel->bpf->maps.rules), &key, &entry, BPF_ANY))
+		if (bpf_map_update_elem(bpf_map__fd(kernel->bpf->maps.rules), key, &entry, BPF_ANY))
 			return -errno;
 	}
-	delete_other_rules(kernel, config, now);
-	return kernel_write_settings(kernel);
+	return 0;
+}
+
+int kernel_set_policy(struct kernel *kernel, const struct config *config, int64_t now)
+{
+	struct keys wanted = { .list = calloc(config->rule_count + 1, sizeof(*wanted.list)) };
+	int error = wanted.list ? put_rules(kernel, config, now, &wanted) : -ENOMEM;
+	if (!error) {
+		delete_other_rules(kernel, &wanted);
+		error = kernel_write_settings(kernel);
+	}
+	free(wanted.list);
+	return error;
 }

@@ -29,8 +29,8 @@
 #define PROBES_MAX 18 /* on one file */
 #define STRANGERS_MAX 4096 /* files without anything to watch, remembered */
 /* Files are read for so long at most: users may map as many as they like, and others' wait. */
-#define PROCESS_MAX_S 2 /* of one process */
-#define ROUND_MAX_S 10  /* of all of them */
+#define PROCESS_MAX_S 5 /* of one process */
+#define ROUND_MAX_S 30  /* of all of them */
 
 /* What tells a file from another. Containers of one image share a file, under a device number for each. */
 struct file_identity {

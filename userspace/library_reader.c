@@ -41,24 +41,44 @@ static void read_one(int socket, int file)
 	answer_with(socket, &answer);
 }
 
+/*
+ * By a child, which has nothing but the file and a way to answer of its own: a file that takes it over can lie of itself, and
+ * of no other. Returns false if there is no answer.
+ */
+static bool read_in_child(int socket, int file, struct answer *answer)
+{
+	int pair[2], status, none = -1;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair))
+		return false;
+	pid_t child = fork();
+	if (child == 0) {
+		close(socket);
+		close(pair[0]);
+		read_one(pair[1], file);
+		_exit(0);
+	}
+	close(pair[1]);
+	bool answered = child > 0 && monitor_receive(pair[0], answer, sizeof(*answer), &none, 0) == (int)sizeof(*answer);
+	if (none >= 0)
+		close(none);
+	close(pair[0]);
+	return child > 0 && waitpid(child, &status, 0) == child && status == 0 && answered;
+}
+
 /* Never returns. */
 static void serve(int socket)
 {
 	char byte;
-	int file, status;
+	int file;
 	while (monitor_receive(socket, &byte, sizeof(byte), &file, 0) == 1) {
-		struct answer failed;
-		memset(&failed, 0, sizeof(failed));
-		failed.result = -EIO;
-		pid_t child = file < 0 ? -1 : fork();
-		if (child == 0) {
-			read_one(socket, file);
-			_exit(0);
+		struct answer answer;
+		if (file < 0 || !read_in_child(socket, file, &answer)) {
+			memset(&answer, 0, sizeof(answer));
+			answer.result = -EIO;
 		}
 		if (file >= 0)
 			close(file);
-		if (child < 0 || waitpid(child, &status, 0) != child || status != 0)
-			answer_with(socket, &failed);
+		answer_with(socket, &answer);
 	}
 	_exit(0);
 }

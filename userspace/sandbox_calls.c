@@ -54,7 +54,7 @@ const struct sandbox_call sandbox_calls[] = {
 	CALL(shutdown, AGENT),
 	CALL(getsockname, AGENT),
 	CALL(getsockopt, AGENT),
-	CALL(setsockopt, AGENT),
+	CALL_IF(setsockopt, AGENT, CALL_IS_ABSENT, 0, 0),
 	CALL(fcntl, AGENT),
 #ifdef SYS_dup2
 	CALL(dup2, AGENT),
@@ -115,6 +115,7 @@ const struct sandbox_call sandbox_calls[] = {
 	CALL_IF(clone, AGENT, CALL_IF_HAS, 0, CLONE_THREAD),
 	CALL_IF(clone, READER, CALL_IF_LACKS, 0, NEW_NAMESPACES),
 	CALL_IF(clone3, BOTH, CALL_IS_ABSENT, 0, 0),
+	CALL_IF(socketpair, READER, CALL_IF_EQUAL, 0, AF_UNIX),
 	CALL(wait4, READER),
 	CALL(exit, BOTH),
 	CALL(exit_group, BOTH),

@@ -11,7 +11,7 @@ enum sandbox_condition {
 	CALL_IF_LACKS,  /* it has none of value's bits */
 	CALL_IF_HAS,    /* it has all of value's bits, which is one */
 	CALL_IF_SELF,   /* it is this process's id */
-	CALL_IS_ABSENT, /* as if the kernel had it not (ENOSYS): the C library then does it another way */
+	CALL_IS_ABSENT, /* as if the kernel had it not (ENOSYS): whoever calls it does without */
 };
 
 struct sandbox_call {

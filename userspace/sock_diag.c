@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "netns.h"
@@ -21,6 +22,7 @@
 enum { FIN_WAIT2 = 5, TIME_WAIT = 6 };
 
 #define NAMESPACES_MAX 64 /* kept open at once */
+#define WALKS_MAX_NS 2000000000ULL /* spent on walks through all namespaces, between two calls of sock_diag_tidy() */
 
 struct netns {
 	int fd; /* netlink socket in it; -1: free */
@@ -34,6 +36,7 @@ struct netns {
 struct sock_diag {
 	struct netns netns[NAMESPACES_MAX];
 	uint64_t clock;
+	uint64_t walked_ns;
 };
 
 struct sock_diag *sock_diag_new(void)
@@ -57,6 +60,7 @@ void sock_diag_free(struct sock_diag *diag)
 
 void sock_diag_tidy(struct sock_diag *diag)
 {
+	diag->walked_ns = 0;
 	for (unsigned i = 0; i < NAMESPACES_MAX; i++) {
 		struct netns *netns = &diag->netns[i];
 		if (netns->fd < 0 || ++netns->idle < IDLE_MAX)
@@ -283,10 +287,34 @@ static bool ask_at_process(struct search *search, uint32_t pid)
 	return is_final;
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
+}
+
+/* Anywhere: the connecting process may be gone, or may have the socket from another namespace. */
+static int ask_everywhere(struct search *search)
+{
+	unsigned unseen = 0;
+	uint64_t began = now_ns();
+	/* whose namespaces come and go makes us walk, for each flow in one that is gone */
+	if (search->diag->walked_ns > WALKS_MAX_NS)
+		return -EPERM;
+	int error = netns_walk(ask_behind, search, &unseen);
+	search->diag->walked_ns += now_ns() - began;
+	if (search->asked && search->result != -ENOENT)
+		return search->result;
+	if (error)
+		return error;
+	/* it may be in one that we may not enter, or whose processes are hidden from us (hidepid) */
+	return unseen || !search->asked ? -EPERM : -ENOENT;
+}
+
 static int ask(struct sock_diag *diag, __u16 type, const struct flow_event *event)
 {
 	struct search search = { .diag = diag, .type = type, .event = event, .result = -ENOENT };
-	unsigned unseen = 0;
 	for (unsigned i = 0; event->netns_cookie && i < NAMESPACES_MAX; i++) {
 		struct netns *netns = &diag->netns[i];
 		if (netns->fd >= 0 && netns->cookie == event->netns_cookie) {
@@ -296,14 +324,7 @@ static int ask(struct sock_diag *diag, __u16 type, const struct flow_event *even
 	}
 	if (event->pid && ask_at_process(&search, event->pid))
 		return search.result;
-	/* that process may be gone, or may have the socket from another namespace */
-	int error = netns_walk(ask_behind, &search, &unseen);
-	if (search.asked && search.result != -ENOENT)
-		return search.result;
-	if (error)
-		return error;
-	/* it may be in one that we may not enter, or whose processes are hidden from us (hidepid) */
-	return unseen || !search.asked ? -EPERM : -ENOENT;
+	return ask_everywhere(&search);
 }
 
 int sock_diag_destroy(struct sock_diag *diag, const struct flow_event *event)

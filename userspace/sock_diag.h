@@ -18,11 +18,11 @@ void sock_diag_free(struct sock_diag *diag);
 void sock_diag_tidy(struct sock_diag *diag);
 
 /* Destroys the event's socket, found by its addresses and made sure of by its cookie. Returns 0, -ENOENT if it is
- * gone already, or another negative errno. */
+ * gone already, -EPERM if it may be where we may not look or have looked for too long, or another negative errno. */
 int sock_diag_destroy(struct sock_diag *diag, const struct flow_event *event);
 
 /* Looks for the event's socket. Returns 0 if it is there, -ENOENT if it is gone (or the kernel alone keeps it, in FIN-WAIT-2
- * or TIME-WAIT), or another negative errno. */
+ * or TIME-WAIT), or another negative errno, as above. */
 int sock_diag_find(struct sock_diag *diag, const struct flow_event *event);
 
 #endif

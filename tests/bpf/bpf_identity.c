@@ -69,11 +69,14 @@ static bool find_witness(uint64_t flow_id, struct witness *witness)
 	return bpf_map_lookup_elem(lab_map("witnesses"), &flow_id, witness) == 0;
 }
 
+/* good_for: 1 stands for the flow's id; name_for: a hash. */
 static void tell(uint64_t flow_id, struct witness word)
 {
 	struct witness witness;
 	assert_true(find_witness(flow_id, &witness));
 	word.demanded = witness.demanded;
+	word.good_for = word.good_for ? flow_id : 0;
+	word.name_for = word.name_for ? flow_id ^ word.name_for : 0;
 	assert_int_equal(bpf_map_update_elem(lab_map("witnesses"), &flow_id, &word, BPF_EXIST), 0);
 }
 
@@ -282,7 +285,7 @@ static void a_refused_peer_gets_nothing(void **state)
 	push(&connection);
 	assert_blocked(&connection, FACT(CLIENT_DATA));
 	connection = shaken();
-	tell(flow_id_of(&connection), (struct witness){ .checked = 1, .good = 1 });
+	tell(flow_id_of(&connection), (struct witness){ .checked = 1, .good_for = 1 });
 	tell_verdict(flow_id_of(&connection), IDENTITY_REFUSED);
 	write_record(&connection); /* at once; and the agent's word goes before the witness's */
 	assert_blocked(&connection, FACT(CLIENT_DATA));
@@ -504,14 +507,14 @@ static void the_witness_alone_is_enough_where_it_fits_the_rule(void **state)
 		struct witness word;
 		bool passes;
 	} cases[] = {
-		{ 0, { .checked = 1, .good = 1 }, true },
-		{ 0, { .checked = 1, .good = 1, .name_hash = MX }, true },
-		{ MX, { .checked = 1, .good = 1, .name_hash = MX }, true },
-		{ MX, { .checked = 1, .good = 1, .name_hash = OTHER }, false },
-		{ MX, { .checked = 1, .good = 1 }, false },
+		{ 0, { .checked = 1, .good_for = 1 }, true },
+		{ 0, { .checked = 1, .good_for = 1, .name_for = MX }, true },
+		{ MX, { .checked = 1, .good_for = 1, .name_for = MX }, true },
+		{ MX, { .checked = 1, .good_for = 1, .name_for = OTHER }, false },
+		{ MX, { .checked = 1, .good_for = 1 }, false },
 		{ 0, { .checked = 1 }, false },
-		{ 0, { .checked = 1, .handshake_done = 1, .name_hash = MX }, false },
-		{ MX, { .checked = 1, .name_hash = MX }, false },
+		{ 0, { .checked = 1, .handshake_done = 1, .name_for = MX }, false },
+		{ MX, { .checked = 1, .name_for = MX }, false },
 		{ 0, { .handshake_done = 1, .certificates = 3 }, false },
 	};
 	(void)state;
@@ -534,6 +537,25 @@ static void the_witness_alone_is_enough_where_it_fits_the_rule(void **state)
 	}
 }
 
+/* A uprobe may write to an entry's place when that is another flow's by now. */
+static void what_was_found_of_another_flow_does_not_count(void **state)
+{
+	(void)state;
+	lab_needed();
+	struct policy_rule rule = verified(DOUBT_BLOCK);
+	for (unsigned named = 0; named < 2; named++) {
+		struct lab_connection connection = shaken();
+		uint64_t flow_id = flow_id_of(&connection), other = flow_id + 1;
+		const struct witness word = { .checked = 1, .good_for = named ? flow_id : other, .name_for = other ^ MX };
+		rule.name_hash = named ? MX : 0;
+		set(&rule, HOLD);
+		assert_int_equal(bpf_map_update_elem(lab_map("witnesses"), &flow_id, &word, BPF_EXIST), 0);
+		write_record(&connection);
+		assert_held(&connection);
+		lab_reset(&connection);
+	}
+}
+
 static void a_word_of_the_witness_ends_the_waiting(void **state)
 {
 	(void)state;
@@ -541,7 +563,7 @@ static void a_word_of_the_witness_ends_the_waiting(void **state)
 	struct lab_connection connection = shaken();
 	write_record(&connection);
 	assert_held(&connection);
-	tell(flow_id_of(&connection), (struct witness){ .checked = 1, .good = 1 });
+	tell(flow_id_of(&connection), (struct witness){ .checked = 1, .good_for = 1 });
 	push(&connection);
 	assert_comes(&connection);
 	assert_true(lab_close(&connection).held_ns > 0);
@@ -566,7 +588,7 @@ static void what_is_demanded_is_told_to_the_witness(void **state)
 		hellos(&connection);
 		assert_true(find_witness(flow_id_of(&connection), &witness));
 		assert_int_equal(witness.demanded, demanded[i]);
-		assert_int_equal(witness.checked | witness.good | witness.handshake_done, 0);
+		assert_int_equal(witness.checked | witness.good_for | witness.handshake_done, 0);
 		assert_int_equal(find_verdict(flow_id_of(&connection)), IDENTITY_UNDECIDED);
 		lab_close(&connection);
 	}
@@ -718,13 +740,13 @@ static void a_good_witness_does_not_make_up_for_an_unread_version(void **state)
 	rule.require = REQUIRE_VERIFIED;
 	set(&rule, HOLD);
 	struct lab_connection connection = answered(0x0303, chooses_13, sizeof(chooses_13), 20);
-	tell(flow_id_of(&connection), (struct witness){ .checked = 1, .good = 1 });
+	tell(flow_id_of(&connection), (struct witness){ .checked = 1, .good_for = 1 });
 	lab_send(connection.client, connection.server, encrypted, RECORD, SIZE_MAX);
 	write_record(&connection);
 	assert_held(&connection);
 	lab_reset(&connection);
 	connection = answered(0x0303, chooses_13, sizeof(chooses_13), SIZE_MAX); /* with the version read it is enough */
-	tell(flow_id_of(&connection), (struct witness){ .checked = 1, .good = 1 });
+	tell(flow_id_of(&connection), (struct witness){ .checked = 1, .good_for = 1 });
 	lab_send(connection.client, connection.server, encrypted, RECORD, SIZE_MAX);
 	lab_send(connection.client, connection.server, encrypted, RECORD, SIZE_MAX);
 	assert_never_held(&connection);
@@ -894,6 +916,7 @@ int main(void)
 		TEST(a_server_hello_alone_in_its_segment_is_read),
 		TEST(what_follows_the_first_application_data_is_not_held),
 		TEST(the_witness_alone_is_enough_where_it_fits_the_rule),
+		TEST(what_was_found_of_another_flow_does_not_count),
 		TEST(a_word_of_the_witness_ends_the_waiting),
 		TEST(what_is_demanded_is_told_to_the_witness),
 		TEST(a_new_enough_version_passes),

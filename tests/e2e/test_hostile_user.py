@@ -213,6 +213,10 @@ def test_a_socket_in_another_users_directory(lab, trap):
     os.chmod(folder, 0o777)
     said = does_not_start(lab, "everybodys-directory", control_socket=str(folder / "control.sock"))
     assert "another user could replace it" in said
+    os.chown(folder, 0, NOBODY)
+    os.chmod(folder, 0o775)
+    said = does_not_start(lab, "a-groups-directory", control_socket=str(folder / "control.sock"))
+    assert "another user could replace it" in said
 
 
 # ---- files that the monitor opens ----

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -58,10 +59,10 @@ static void a_verdict_undoes_nothing_that_the_witness_notes(void **state)
 	assert_int_equal(bpf_map_update_elem(verdicts, &flow, &undecided, BPF_NOEXIST), 0);
 	assert_int_equal(pthread_create(&other, NULL, give_verdicts, NULL), 0);
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		witness.name_hash = i;
+		witness.name_for = i;
 		assert_int_equal(bpf_map_update_elem(witnesses, &flow, &witness, BPF_EXIST), 0);
 		assert_int_equal(bpf_map_lookup_elem(witnesses, &flow, &found), 0);
-		undone += found.name_hash != i;
+		undone += found.name_for != i;
 	}
 	over = true;
 	pthread_join(other, NULL);
@@ -82,11 +83,58 @@ static void a_flow_that_is_over_gets_no_verdict(void **state)
 	assert_true(bpf_map_lookup_elem(bpf_map__fd(kernel.bpf->maps.verdicts), &flow, &verdict) < 0);
 }
 
+#define MANY 4094 /* as a configuration may have */
+
+/* Rules for so many addresses, from first on. */
+static struct config_rule *rules_from(unsigned first)
+{
+	struct config_rule *rules = calloc(MANY, sizeof(*rules));
+	assert_non_null(rules);
+	for (unsigned i = 0; i < MANY; i++) {
+		rules[i].key.prefix_length = POLICY_KEY_FIXED_BITS + 128;
+		rules[i].rule.id = i + 1;
+		memcpy(rules[i].key.address, &(unsigned){ first + i }, sizeof(unsigned));
+	}
+	return rules;
+}
+
+static unsigned rules_in_force(void)
+{
+	struct policy_key key, *previous = NULL;
+	unsigned count = 0;
+	while (bpf_map_get_next_key(bpf_map__fd(kernel.bpf->maps.rules), previous, &key) == 0) {
+		previous = &key;
+		count++;
+	}
+	return count;
+}
+
+static void as_many_rules_as_there_may_be_take_the_place_of_others(void **state)
+{
+	struct config config = { .rule_count = MANY };
+	(void)state;
+	for (unsigned round = 0; round < 3; round++) {
+		config.rules = rules_from(round * 100000);
+		assert_int_equal(kernel_set_policy(&kernel, &config, 1), 0);
+		assert_int_equal(rules_in_force(), MANY);
+		struct policy_entry entry;
+		struct policy_key key = config.rules[MANY - 1].key;
+		assert_int_equal(bpf_map_lookup_elem(bpf_map__fd(kernel.bpf->maps.rules), &key, &entry), 0);
+		assert_int_equal(entry.rule.id, MANY);
+		free(config.rules);
+	}
+	config.rule_count = 0;
+	config.rules = NULL;
+	assert_int_equal(kernel_set_policy(&kernel, &config, 1), 0);
+	assert_int_equal(rules_in_force(), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_verdict_undoes_nothing_that_the_witness_notes),
 		cmocka_unit_test(a_flow_that_is_over_gets_no_verdict),
+		cmocka_unit_test(as_many_rules_as_there_may_be_take_the_place_of_others),
 	};
 	if (geteuid() != 0) {
 		puts("skipped: only as root");

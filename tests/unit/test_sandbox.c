@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
@@ -103,6 +104,13 @@ static int use_io_uring(void) { return result_of(syscall(SYS_io_uring_setup, 1, 
 static int become_dumpable(void) { return result_of(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)); }
 static int listen_for_reader(void) { return result_of(socket(AF_UNIX, SOCK_STREAM, 0)); }
 
+static int attach_a_filter(void)
+{
+	struct sock_filter instruction = { .code = BPF_RET | BPF_K };
+	const struct sock_fprog program = { .len = 1, .filter = &instruction };
+	return result_of(setsockopt(socket(AF_UNIX, SOCK_DGRAM, 0), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)));
+}
+
 static int make_code_of_data(void)
 {
 	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -139,6 +147,7 @@ static void the_agent_is_stopped(void **state)
 		{ "netlink socket", open_a_netlink_socket, KILLED },
 		{ "packet socket", open_a_packet_socket, KILLED },
 		{ "bpf", use_bpf, KILLED },
+		{ "socket filter", attach_a_filter, REFUSED(ENOSYS) },
 		{ "perf_event_open", use_perf, KILLED },
 		{ "setns", enter_a_namespace, KILLED },
 		{ "unshare", leave_namespaces, KILLED },
@@ -356,6 +365,48 @@ static void the_reader_survives_its_files(void **state)
 	close(reader);
 }
 
+#define TAKES_OVER 3 /* size of a file that takes over the child that reads it */
+
+int __real_library_read(int fd, struct library *library);
+int __wrap_library_read(int fd, struct library *library);
+
+/* Taken over, it answers over and over, by all descriptors that it has. */
+int __wrap_library_read(int fd, struct library *library)
+{
+	static const struct {
+		int64_t result;
+		struct library library;
+	} forged = { .library = { .offset = { 1 } } };
+	struct stat status;
+	if (fstat(fd, &status) == 0 && status.st_size == TAKES_OVER) {
+		for (int other = 0; other < 64; other++) {
+			for (unsigned i = 0; i < 3; i++)
+				monitor_send(other, &forged, sizeof(forged), "", 0, -1, MSG_DONTWAIT);
+		}
+	}
+	return __real_library_read(fd, library);
+}
+
+/* It can lie of this one only. */
+static void a_file_has_no_say_about_others(void **state)
+{
+	char path[64];
+	struct library library;
+	(void)state;
+	if (geteuid() != 0)
+		skip(); /* rights can be given up by root only */
+	snprintf(path, sizeof(path), "%s/hostile", folder);
+	int fd = open(path, O_WRONLY | O_CREAT, 0644), reader = open_reader();
+	assert_int_equal(write(fd, "xyz", TAKES_OVER), TAKES_OVER);
+	close(fd);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(ask(reader, path, &library), 0);
+		assert_int_equal(ask(reader, readable_file, &library), -ENOEXEC);
+	}
+	close(reader);
+	unlink(path);
+}
+
 /* One that is gone is told from a file that was too much. */
 static void a_reader_that_is_gone(void **state)
 {
@@ -409,6 +460,7 @@ int main(void)
 		cmocka_unit_test(the_agent_can_do_its_work),
 		cmocka_unit_test(numbers_are_checked),
 		cmocka_unit_test(the_reader_survives_its_files),
+		cmocka_unit_test(a_file_has_no_say_about_others),
 		cmocka_unit_test(a_reader_that_is_gone),
 		cmocka_unit_test(answers_that_are_none),
 	};
