@@ -162,6 +162,8 @@ static __noinline int egress(struct __sk_buff *skb, struct flow *flow)
 	__s32 ahead = (__s32)(segment.sequence - flow->client_next);
 	if (ahead <= 0 && ahead + (__s32)segment.length <= 0)
 		return PASS; /* sent before */
+	if (ahead > 0 && is_held(flow))
+		return hold(flow); /* a queue between TCP and here (NFQUEUE) hides from TCP that a segment was dropped */
 	flow->work = flow->client;
 	if (!flow->client_has_next || ahead > 0) {
 		flow->work.facts |= FACT(CLIENT_GAP);

@@ -182,6 +182,8 @@ static __always_inline int client_payload(struct __sk_buff *skb, struct scratch 
 		flow->client_next = at->sequence + at->length;
 		return NEXT;
 	}
+	if (ahead > 0 && is_held(flow))
+		return hold(flow);
 	if (forward->head.closed)
 		reopen(forward);
 	open_flow(forward);
