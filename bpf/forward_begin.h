@@ -210,6 +210,17 @@ static __always_inline bool syn_was_seen(const struct scratch *packet, bool from
 	return syn->first == (from_server ? packet->at.acknowledged : packet->at.sequence);
 }
 
+/* The server's answer to a flow that has begun with data in its SYN (TCP Fast Open): it acknowledges some of that, or none. */
+static __always_inline void note_answer(struct forward *forward, const struct cursor *at)
+{
+	struct flow *flow = &forward->flow;
+	__u32 sent = flow->client_next - forward->head.isn;
+	if (flow->server_has_next || (flow->client.facts & FACT(MIDWAY)) || at->acknowledged - forward->head.isn > sent)
+		return;
+	flow->server_has_next = 1;
+	flow->server_next = at->sequence;
+}
+
 /*
  * The flow that the packet belongs to, begun if it has to be. old: what the map holds for the connection, or NULL.
  * NULL: the packet is of no flow.
@@ -224,8 +235,11 @@ static __always_inline struct forward *begin_flow(struct __sk_buff *skb, struct 
 	if (!answer && (from_server || !says_something))
 		return old;
 	bool whole = (answer || !old || at->sequence != old->flow.client_next) && syn_was_seen(packet, from_server, &syn);
-	if (old && (!whole || old->head.isn == syn.first))
+	if (old && (!whole || old->head.isn == syn.first)) {
+		if (answer)
+			note_answer(old, at);
 		return old;
+	}
 	if (!old && (answer ? !whole : is_passed_over(&packet->key)))
 		return 0;
 	if (!whole && !egress && is_for_own(skb, at)) {

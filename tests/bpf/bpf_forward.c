@@ -381,6 +381,30 @@ static void ports_may_be_used_again(void **state)
 	assert_int_equal(facts, FACT(GREETING_ACCEPTED));
 }
 
+/* TCP Fast Open: the server acknowledges what stands in the SYN, or the SYN alone. */
+static void bytes_in_the_syn(void **state)
+{
+	static const char hello[] = "EHLO client.example\r\n", offer[] = "220 mx.example\r\n250-mx.example\r\n250 STARTTLS\r\n";
+	(void)state;
+	flab_needed();
+	flab_set(MODE_MONITOR, &dialogue_run_encrypted);
+	for (unsigned taken = 0; taken < 2; taken++) {
+		flab_forget_events();
+		struct flab_connection connection = flab_join(FORM_IPV4, FLAB_STARTTLS_PORT);
+		struct segment syn = flab_segment(&connection, false, hello, sizeof(hello) - 1, SYN);
+		assert_int_equal(flab_run(&syn, false), FLAB_NEXT);
+		connection.client_next += 1 + (taken ? (uint32_t)sizeof(hello) - 1 : 0);
+		struct segment answer = flab_segment(&connection, true, NULL, 0, SYN | ACK);
+		assert_int_equal(flab_run(&answer, false), FLAB_NEXT);
+		connection.server_next++;
+		if (!taken)
+			SAY(&connection, "EHLO client.example\r\n");
+		ANSWER(&connection, offer);
+		assert_int_equal(facts_at_close(&connection),
+				 FACT(GREETING_ACCEPTED) | FACT(EHLO_SENT) | FACT(EHLO_ACCEPTED) | FACT(STARTTLS_OFFERED));
+	}
+}
+
 /* ---- once only -------------------------------------------------------------------------------------------- */
 
 static void another_vantages_connections_are_passed_over(void **state)
@@ -481,6 +505,7 @@ int main(void)
 		cmocka_unit_test(a_reset_counts_only_with_its_number),
 		cmocka_unit_test(what_goes_on_behind_a_reset_is_a_session_again),
 		cmocka_unit_test(ports_may_be_used_again),
+		cmocka_unit_test(bytes_in_the_syn),
 		cmocka_unit_test(another_vantages_connections_are_passed_over),
 		cmocka_unit_test(a_flood_of_syns_drives_nothing_out),
 		cmocka_unit_test(a_segment_that_meets_another_waits_or_is_a_gap),
