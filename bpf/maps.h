@@ -59,7 +59,7 @@ struct flow {
 	__u8 client_seen; /* egress saw payload */
 	__u8 undecided;   /* of the rule, as require */
 	__u8 enforced;    /* block mode, and the rule's action is block */
-	__u8 sender_is_new; /* the process has not connected before */
+	__u8 sender_is_new; /* the process has not connected lately */
 	__u16 min_tls;      /* of the rule */
 	__u8 client_address[16];
 	__u8 server_address[16];
@@ -141,13 +141,18 @@ struct {
 } last_wake SEC(".maps");
 
 #ifndef SMTPWARD_FORWARD
-/* Processes (thread groups) that have connected lately: the agent looks for the TLS library of each, once. */
+/*
+ * Processes (thread groups) of which the agent was told lately, and when (CLOCK_MONOTONIC): it looks for the TLS libraries of
+ * each. Again after a while, since a process may load another one, and since numbers are used again.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
 	__type(key, __u32);
-	__type(value, __u8);
+	__type(value, __u64);
 } senders SEC(".maps");
+
+#define SENDER_KNOWN_NS (60 * 1000000000ULL)
 #endif
 
 struct {

@@ -15,7 +15,7 @@
 
 /* Objects of one version share their maps, and with them the flows. A test builds an agent with another one. */
 #ifndef EVENT_ABI_VERSION
-#define EVENT_ABI_VERSION 4
+#define EVENT_ABI_VERSION 5
 #endif
 
 #define MECHANISM_SIZE 32     /* a SASL mechanism's name, and NUL */

@@ -16,6 +16,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <bpf/bpf.h>
+
 #include "dialogue_run.h"
 #include "lab.h"
 
@@ -278,6 +280,41 @@ static void who_ended_it(void **state)
 	assert_int_equal(lab_reset(&connection).end, FLOW_END_RESET);
 }
 
+static bool is_told_of_the_sender(uint16_t port)
+{
+	struct lab_connection connection = lab_connect(LAB_IPV4, port);
+	bool told = lab_wait(connection.client_port, EVENT_OPENED)->sender_is_new;
+	lab_close(&connection);
+	return told;
+}
+
+/*
+ * The agent looks for a process's TLS library once it hears of it: not at a connection that comes to nothing. And again
+ * after a while: the process may have loaded another by then, or be another one with the same number.
+ */
+static void a_sender_is_new_until_it_is_told(void **state)
+{
+	(void)state;
+	const uint8_t kind = PORT_STARTTLS;
+	const uint16_t nobody_listens = 1;
+	uint32_t pid = (uint32_t)getpid();
+	uint64_t long_ago = 0;
+	struct sockaddr_storage address;
+	lab_needed();
+	bpf_map_delete_elem(lab_map("senders"), &pid);
+	assert_int_equal(bpf_map_update_elem(lab_map("ports"), &nobody_listens, &kind, BPF_ANY), 0);
+	int refused = lab_socket(LAB_IPV4);
+	unsigned size = lab_address(LAB_IPV4, nobody_listens, &address);
+	assert_int_equal(connect(refused, (struct sockaddr *)&address, size), -1);
+	assert_int_equal(errno, ECONNREFUSED);
+	close(refused);
+	assert_true(is_told_of_the_sender(lab.starttls_port));
+	assert_false(is_told_of_the_sender(lab.starttls_port));
+	assert_int_equal(bpf_map_update_elem(lab_map("senders"), &pid, &long_ago, BPF_EXIST), 0);
+	assert_true(is_told_of_the_sender(lab.starttls_port));
+	assert_int_equal(bpf_map_delete_elem(lab_map("ports"), &nobody_listens), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -291,6 +328,7 @@ int main(void)
 		cmocka_unit_test_setup(connect_without_blocking, fresh),
 		cmocka_unit_test_setup(bytes_in_the_syn, fresh),
 		cmocka_unit_test_setup(who_ended_it, fresh),
+		cmocka_unit_test_setup(a_sender_is_new_until_it_is_told, fresh),
 	};
 	return cmocka_run_group_tests(tests, lab_setup, lab_teardown);
 }
