@@ -11,6 +11,7 @@
 #include "blocked_map.h"
 #include "decide.h"
 #include "emit.h"
+#include "hello.h"
 #include "maps.h"
 #include "segment.h"
 
@@ -86,7 +87,6 @@ __noinline int adopt(struct __sk_buff *skb)
 	}
 	adopt_identity(flow, entry, cookie);
 	adopt_position(flow, tcp);
-	flow_pass_over(flow);
 	rule_for(flow, &rule);
 	flow_pass_over(flow);
 	flow->adopted = 1;
@@ -126,6 +126,7 @@ __noinline int adopted_end(struct __sk_buff *skb, __u32 from_server)
 	if (flow->blocked)
 		blocked_forget(flow->socket_cookie);
 	emit(flow, EVENT_CLOSED);
+	forget_hello(flow);
 	return 1;
 }
 
