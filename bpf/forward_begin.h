@@ -15,8 +15,6 @@
 
 #define SOCK_STREAM 1
 
-#define UID_NONE 0xffffffff /* no rule for a user holds */
-
 /* Value of passed_over: whose connection it is. The socket hooks write 1, too. */
 enum { NOTED_SOCKET = 1, NOTED_FORWARD = 2 };
 

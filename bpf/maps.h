@@ -14,6 +14,8 @@
 #include "policy.h"
 #include "shared_maps.h"
 
+#define UID_NONE 0xffffffff /* whose it is cannot be told: no rule for a user holds, root's least of all */
+
 #define CHUNK 64 /* bytes loaded at once; a power of two */
 
 /*

@@ -227,6 +227,7 @@ static __always_inline struct flow *flow_without_connect(struct bpf_sock_ops *op
 	flow->opened_ns = bpf_ktime_get_ns();
 	flow->socket_cookie = bpf_get_socket_cookie(ops);
 	flow->flow_id = flow->socket_cookie << 24 | (flow->opened_ns >> 10 & 0xffffff);
+	flow->uid = UID_NONE;
 	flow->implicit_tls = kind == PORT_IMPLICIT_TLS;
 	dialogue_start(&flow->client, &flow->server, flow->implicit_tls);
 	flow->watched = 1;
