@@ -193,13 +193,16 @@ static __always_inline void flow_pass_over(const struct flow *flow)
 	bpf_map_update_elem(&passed_over, &note, &yes, BPF_ANY);
 }
 
-/* The same of its SYN, which may come by at the host's interfaces with another address: from a container, through NAT. */
+/* The same of its SYN, of which one end may have another address at the host's interfaces: from a container, through NAT. */
 static __always_inline void flow_pass_over_syn(const struct flow *flow, __u32 isn)
 {
-	struct forward_note note = { .connection = { .server_port = flow->server_port }, .isn = isn };
+	struct forward_note by_server = { .connection = { .server_port = flow->server_port }, .isn = isn };
+	struct forward_note by_client = { .connection = { .client_port = flow->client_port }, .isn = isn };
 	__u8 yes = 1;
-	__builtin_memcpy(note.connection.server_address, flow->server_address, 16);
-	bpf_map_update_elem(&passed_over, &note, &yes, BPF_ANY);
+	__builtin_memcpy(by_server.connection.server_address, flow->server_address, 16);
+	__builtin_memcpy(by_client.connection.client_address, flow->client_address, 16);
+	bpf_map_update_elem(&passed_over, &by_server, &yes, BPF_ANY);
+	bpf_map_update_elem(&passed_over, &by_client, &yes, BPF_ANY);
 }
 #endif
 

@@ -431,6 +431,50 @@ static void another_vantages_connections_are_passed_over(void **state)
 	assert_int_equal(flab.count, 0);
 }
 
+/* The segment between the client and the address that NAT has put in the server's place. */
+static void run_behind_dnat(const struct segment *segment, bool egress)
+{
+	static const uint8_t other_server[4] = { 203, 0, 113, 9 };
+	uint8_t frame[FRAME_MAX];
+	size_t length = frame_make(segment, frame);
+	memcpy(frame + frame_ip(segment->form) + (segment->from_server ? 12 : 16), other_server, sizeof(other_server));
+	assert_int_equal(flab_run_frame(frame, length, egress, false), FLAB_NEXT);
+}
+
+static void run_on_both_sides_of_dnat(const struct segment *segment)
+{
+	if (segment->from_server)
+		run_behind_dnat(segment, false);
+	assert_int_equal(flab_run(segment, segment->from_server), FLAB_NEXT);
+	if (!segment->from_server)
+		run_behind_dnat(segment, true);
+}
+
+static void a_server_with_two_addresses_is_met_once(void **state)
+{
+	(void)state;
+	flab_needed();
+	flab_set(MODE_MONITOR, &dialogue_run_encrypted);
+	flab_forget_events();
+	struct flab_connection connection = flab_join(FORM_IPV4, FLAB_STARTTLS_PORT);
+	struct segment segment = flab_segment(&connection, false, NULL, 0, SYN);
+	run_on_both_sides_of_dnat(&segment);
+	connection.client_next++;
+	segment = flab_segment(&connection, true, NULL, 0, SYN | ACK);
+	run_on_both_sides_of_dnat(&segment);
+	connection.server_next++;
+	segment = flab_segment(&connection, true, "220 mx.example\r\n", 16, PSH | ACK);
+	run_on_both_sides_of_dnat(&segment);
+	connection.server_next += 16;
+	segment = flab_segment(&connection, false, LOGIN_LINE, sizeof(LOGIN_LINE) - 1, PSH | ACK);
+	run_on_both_sides_of_dnat(&segment);
+	connection.client_next += sizeof(LOGIN_LINE) - 1;
+	assert_int_equal(flab_count(connection.client_port, EVENT_OPENED), 1);
+	uint64_t facts = facts_at_close(&connection);
+	assert_int_equal(facts & (FACT(GREETING_ACCEPTED) | FACT(CREDENTIAL_CLEAR) | FACT(MIDWAY) | FACT(SERVER_GAP)),
+			 FACT(GREETING_ACCEPTED) | FACT(CREDENTIAL_CLEAR));
+}
+
 static void a_flood_of_syns_drives_nothing_out(void **state)
 {
 	struct forward_head head;
@@ -507,6 +551,7 @@ int main(void)
 		cmocka_unit_test(ports_may_be_used_again),
 		cmocka_unit_test(bytes_in_the_syn),
 		cmocka_unit_test(another_vantages_connections_are_passed_over),
+		cmocka_unit_test(a_server_with_two_addresses_is_met_once),
 		cmocka_unit_test(a_flood_of_syns_drives_nothing_out),
 		cmocka_unit_test(a_segment_that_meets_another_waits_or_is_a_gap),
 	};
