@@ -112,6 +112,7 @@ static __always_inline bool server_segment(struct __sk_buff *skb, struct flow *f
 	__s32 ahead = (__s32)(segment->sequence - flow->server_next);
 	if (ahead != 0 && flow->server_has_next && first_copy_was_dropped(skb, flow, segment)) {
 		server_withdraw(&flow->server);
+		flow->tls_version = 0; /* read from that copy, perhaps */
 		count(COUNTER_GAPS);
 		return true;
 	}
