@@ -95,11 +95,10 @@ static void delete_other_rules(struct kernel *kernel, const struct config *confi
 	} while (count == 64);
 }
 
-int kernel_set_policy(struct kernel *kernel, const struct config *config, int64_t now)
+/* Notes in *users and *cgroups whether there are rules of these kinds. */
+static int write_rules(struct kernel *kernel, const struct config *config, int64_t now, bool *users, bool *cgroups)
 {
-	struct settings *settings = &kernel->settings;
-	settings->fallback = config->default_rule;
-	settings->has_user_rules = settings->has_cgroup_rules = 0;
+	*users = *cgroups = false;
 	for (unsigned i = 0; i < config->rule_count; i++) {
 		const struct config_rule *rule = &config->rules[i];
 		struct policy_key key;
@@ -107,11 +106,32 @@ int kernel_set_policy(struct kernel *kernel, const struct config *config, int64_
 					      .address_bits = rule->key.prefix_length - POLICY_KEY_FIXED_BITS };
 		if (!rule_holds(rule, now) || !rule_key(kernel, rule, &key))
 			continue;
-		settings->has_user_rules |= rule->user != NULL;
-		settings->has_cgroup_rules |= rule->cgroup != NULL;
+		*users |= rule->user != NULL;
+		*cgroups |= rule->cgroup != NULL;
 		if (bpf_map_update_elem(bpf_map__fd(kernel->bpf->maps.rules), &key, &entry, BPF_ANY))
 			return -errno;
 	}
+	return 0;
+}
+
+/*
+ * Whatever flow asks meanwhile gets the old policy's answer or the new one's, never one that is neither: the default comes
+ * behind the new rules, and before the old ones go, which would leave what they except to the old default.
+ */
+int kernel_set_policy(struct kernel *kernel, const struct config *config, int64_t now)
+{
+	struct settings *settings = &kernel->settings;
+	bool users, cgroups;
+	int error = write_rules(kernel, config, now, &users, &cgroups);
+	if (error)
+		return error;
+	settings->fallback = config->default_rule;
+	settings->has_user_rules = settings->has_cgroup_rules = 1; /* of the old ones, perhaps */
+	error = kernel_write_settings(kernel);
+	if (error)
+		return error;
 	delete_other_rules(kernel, config, now);
+	settings->has_user_rules = users;
+	settings->has_cgroup_rules = cgroups;
 	return kernel_write_settings(kernel);
 }
