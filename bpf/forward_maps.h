@@ -73,4 +73,15 @@ static __always_inline struct scratch *scratch_of_cpu(void)
 	return bpf_map_lookup_elem(&scratch, &zero);
 }
 
+static __always_inline struct flow *flow_at_hand(struct __sk_buff *skb, __u32 *end)
+{
+	struct scratch *packet = scratch_of_cpu();
+	(void)skb;
+	if (!packet)
+		return 0;
+	*end = packet->at.end;
+	struct forward *forward = bpf_map_lookup_elem(&forwards, &packet->key);
+	return forward ? &forward->flow : 0;
+}
+
 #endif
