@@ -281,7 +281,8 @@ static __always_inline void on_closed(struct bpf_sock_ops *ops, struct flow *flo
 	flow->watched = 0;
 	if (flow->blocked)
 		blocked_forget(flow->socket_cookie);
-	count(COUNTER_FLOWS_CLOSED);
+	if (flow->opened) /* what was stopped in its SYN may not have been */
+		count(COUNTER_FLOWS_CLOSED);
 	emit(flow, EVENT_CLOSED);
 	forget_hello(flow);
 }

@@ -315,6 +315,34 @@ static void a_sender_is_new_until_it_is_told(void **state)
 	assert_int_equal(bpf_map_delete_elem(lab_map("ports"), &nobody_listens), 0);
 }
 
+/* What is stopped in a SYN may never come to be a connection. */
+static void what_was_never_opened_is_not_closed(void **state)
+{
+	(void)state;
+	const struct policy_rule encrypted = { .require = REQUIRE_ENCRYPTED, .action = ACTION_BLOCK };
+	static const char auth[] = "AUTH PLAIN " LAB_SECRET "\r\n";
+	const uint8_t kind = PORT_STARTTLS;
+	const uint16_t nobody_listens = 1;
+	struct sockaddr_storage address;
+	lab_needed();
+	if (!allow_fast_open()) {
+		print_message("TCP Fast Open cannot be switched on\n");
+		skip();
+	}
+	lab_set(MODE_BLOCK, &encrypted, false, false);
+	assert_int_equal(bpf_map_update_elem(lab_map("ports"), &nobody_listens, &kind, BPF_ANY), 0);
+	uint64_t opened = lab_counter(COUNTER_FLOWS_OPENED), closed = lab_counter(COUNTER_FLOWS_CLOSED),
+		 blocked = lab_counter(COUNTER_FLOWS_BLOCKED);
+	int client = lab_socket(LAB_IPV4);
+	unsigned size = lab_address(LAB_IPV4, nobody_listens, &address);
+	assert_int_equal(sendto(client, auth, strlen(auth), MSG_FASTOPEN, (struct sockaddr *)&address, size), -1);
+	close(client);
+	assert_int_equal(lab_counter(COUNTER_FLOWS_BLOCKED), blocked + 1); /* or this has tested nothing */
+	assert_int_equal(lab_counter(COUNTER_FLOWS_OPENED), opened);
+	assert_int_equal(lab_counter(COUNTER_FLOWS_CLOSED), closed);
+	assert_int_equal(bpf_map_delete_elem(lab_map("ports"), &nobody_listens), 0);
+}
+
 #define UID_NONE 0xffffffffU
 
 /* Nobody is known to have connected it, so no user's rule holds, not root's either. */
@@ -367,6 +395,7 @@ int main(void)
 		cmocka_unit_test_setup(bytes_in_the_syn, fresh),
 		cmocka_unit_test_setup(who_ended_it, fresh),
 		cmocka_unit_test_setup(a_sender_is_new_until_it_is_told, fresh),
+		cmocka_unit_test_setup(what_was_never_opened_is_not_closed, fresh),
 		cmocka_unit_test_setup(a_socket_whose_connect_was_not_seen_is_nobodys, fresh),
 	};
 	return cmocka_run_group_tests(tests, lab_setup, lab_teardown);
