@@ -28,7 +28,7 @@ struct syn {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, FORWARD_NOTES_MAX);
+	__uint(max_entries, FORWARD_FLOWS_MAX);
 	__type(key, struct forward_key);
 	__type(value, struct syn);
 } syns SEC(".maps");
