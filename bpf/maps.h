@@ -61,7 +61,7 @@ struct flow {
 	__u8 client_seen; /* egress saw payload */
 	__u8 undecided;   /* of the rule, as require */
 	__u8 enforced;    /* block mode, and the rule's action is block */
-	__u8 sender_is_new; /* the process has not connected lately */
+	__u8 sender_is_new; /* see senders */
 	__u16 min_tls;      /* of the rule */
 	__u8 client_address[16];
 	__u8 server_address[16];
