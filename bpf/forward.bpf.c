@@ -80,6 +80,7 @@ static __always_inline void read_client(struct __sk_buff *skb, struct forward *f
 {
 	struct flow *flow = &forward->flow;
 	flow->work = flow->client;
+	flow->work.server_unseen = !flow->server_has_next;
 	if (ahead > 0 || forward->head.client_lost)
 		client_has_gap(&flow->work);
 	forward->head.client_lost = 0;

@@ -494,6 +494,36 @@ static void a_flood_of_syns_drives_nothing_out(void **state)
 	assert_true(facts_at_close(&connection) & FACT(CREDENTIAL_CLEAR));
 }
 
+/* The server's packets take another way. What stands in the client's records is no command all the same. */
+static void records_to_a_server_that_is_not_seen(void **state)
+{
+	static const uint8_t hello[64] = { 0x16, 3, 1, 0, 59, 1 }, change[6] = { 0x14, 3, 3, 0, 1, 1 }, finished[45] = { 0x16, 3, 3, 0, 40 };
+	static const char data[] = "\x17\x03\x03\x00\x2a as chance will have it\nAUTH PLAIN AHg=\r\n ";
+	(void)state;
+	flab_needed();
+	for (unsigned clear = 0; clear < 2; clear++) {
+		flab_set(MODE_BLOCK, &dialogue_run_encrypted);
+		flab_forget_events();
+		struct flab_connection connection = flab_join(FORM_IPV4, FLAB_STARTTLS_PORT);
+		struct segment syn = flab_segment(&connection, false, NULL, 0, SYN);
+		assert_int_equal(flab_run(&syn, false), FLAB_NEXT);
+		connection.client_next++;
+		SAY(&connection, "EHLO client.example\r\n");
+		SAY(&connection, "STARTTLS\r\n");
+		if (clear) { /* the near miss: a command in clear is one, whether the answers are seen or not */
+			assert_int_equal(SAY(&connection, LOGIN_LINE), FLAB_NEXT);
+			assert_int_equal(flab_count(connection.client_port, EVENT_BLOCKED), 1);
+			continue;
+		}
+		flab_send(&connection, false, hello, sizeof(hello));
+		flab_send(&connection, false, change, sizeof(change));
+		flab_send(&connection, false, finished, sizeof(finished));
+		assert_int_equal(flab_send(&connection, false, data, sizeof(data) - 1), FLAB_NEXT);
+		uint64_t facts = facts_at_close(&connection);
+		assert_int_equal(facts & (FACT(AUTH_CLEAR) | FACT(BLOCKED) | FACT(CLIENT_DATA)), FACT(CLIENT_DATA));
+	}
+}
+
 /* ---- two CPUs --------------------------------------------------------------------------------------------- */
 
 static void a_segment_that_meets_another_waits_or_is_a_gap(void **state)
@@ -553,6 +583,7 @@ int main(void)
 		cmocka_unit_test(another_vantages_connections_are_passed_over),
 		cmocka_unit_test(a_server_with_two_addresses_is_met_once),
 		cmocka_unit_test(a_flood_of_syns_drives_nothing_out),
+		cmocka_unit_test(records_to_a_server_that_is_not_seen),
 		cmocka_unit_test(a_segment_that_meets_another_waits_or_is_a_gap),
 	};
 	return cmocka_run_group_tests(tests, flab_setup, flab_teardown);
