@@ -11,13 +11,14 @@
 #include "blocked_map.h"
 #include "decide.h"
 #include "emit.h"
+#include "hello.h"
 #include "maps.h"
 #include "segment.h"
 
 /* By socket cookie. Entries go at the first segment, or with the socket (the agent looks). */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC); /* it is empty mostly, and a deleted entry can be read to the program's end */
+	__uint(map_flags, BPF_F_NO_PREALLOC); /* it is empty mostly */
 	__uint(max_entries, ADOPTED_MAX);
 	__type(key, __u64);
 	__type(value, struct adopted);
@@ -74,9 +75,12 @@ __noinline int adopt(struct __sk_buff *skb)
 	if (!sk)
 		return 0;
 	__u64 cookie = bpf_get_socket_cookie(skb);
-	struct adopted *entry = bpf_map_lookup_elem(&adopted, &cookie);
+	struct adopted *found = bpf_map_lookup_elem(&adopted, &cookie), entry;
 	struct bpf_tcp_sock *tcp;
-	if (!entry || bpf_map_delete_elem(&adopted, &cookie)) /* of two CPUs, one gets it */
+	if (!found)
+		return 0;
+	entry = *found; /* a deleted element may be another's at once (since Linux 6.1) */
+	if (bpf_map_delete_elem(&adopted, &cookie)) /* of two CPUs, one gets it */
 		return 0;
 	tcp = bpf_tcp_sock(sk);
 	struct flow *flow = bpf_sk_storage_get(&flows, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
@@ -84,9 +88,8 @@ __noinline int adopt(struct __sk_buff *skb)
 		count(COUNTER_STORAGE_FAILED);
 		return 0;
 	}
-	adopt_identity(flow, entry, cookie);
+	adopt_identity(flow, &entry, cookie);
 	adopt_position(flow, tcp);
-	flow_pass_over(flow);
 	rule_for(flow, &rule);
 	flow_pass_over(flow);
 	flow->adopted = 1;
@@ -126,6 +129,7 @@ __noinline int adopted_end(struct __sk_buff *skb, __u32 from_server)
 	if (flow->blocked)
 		blocked_forget(flow->socket_cookie);
 	emit(flow, EVENT_CLOSED);
+	forget_hello(flow);
 	return 1;
 }
 

@@ -84,6 +84,12 @@ static __always_inline bool may_wait(const struct flow *flow)
 	return !flow->held_since || now - flow->held_since < limit->hold_ns;
 }
 
+/* Application data waits for the verdict. It was not let through, so what comes behind it comes too early. */
+static __always_inline bool is_held(const struct flow *flow)
+{
+	return flow->held_since && !flow->held_ns;
+}
+
 /*
  * What becomes of the segment that flow->work has gone through. In monitor mode the agent says what a verdict on the
  * peer's identity would have led to.
@@ -96,7 +102,7 @@ static __always_inline enum verdict segment_verdict(struct flow *flow)
 	__u32 demands = flow->work.demands;
 	if (flow->client.facts & FACT(CLIENT_DATA)) /* the first of it has been judged */
 		demands &= ~DEMAND_TLS_DATA;
-	else if (flow->held_since && !flow->held_ns) /* presented again: it is what it was, whatever the server has said since */
+	else if (is_held(flow)) /* presented again: it is what it was, whatever the server has said since */
 		demands |= DEMAND_TLS_DATA;
 	if (!demands && !(facts & gaps) && !facts_are_lost(facts))
 		return VERDICT_PASS;

@@ -164,16 +164,4 @@ static __always_inline int handshake_piece(struct __sk_buff *skb, struct flow *f
 	return (int)n;
 }
 
-#ifndef SMTPWARD_FORWARD
-/* A function of its own, as client_chunk() is. */
-__noinline int handshake_chunk(struct __sk_buff *skb, __u32 offset, __u32 from_server)
-{
-	struct bpf_sock *sk = skb->sk;
-	if (!sk)
-		return 0;
-	struct flow *flow = bpf_sk_storage_get(&flows, sk, 0, 0);
-	return flow ? handshake_piece(skb, flow, offset, skb->len, from_server) : 0;
-}
-#endif
-
 #endif

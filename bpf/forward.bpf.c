@@ -8,17 +8,15 @@
  */
 #define SMTPWARD_FORWARD
 
+#include "apply.h"
 #include "forward_begin.h"
-#include "forward_chunk.h"
+#include "chunk.h"
 #include "reset.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define NEXT (-1) /* TC_ACT_UNSPEC, TCX_NEXT: whoever else is there decides */
 #define DROP 2    /* TC_ACT_SHOT, TCX_DROP */
-
-/* Facts that an alert may have to be raised for at once. */
-#define FACTS_TO_TELL (FACT(CREDENTIAL_CLEAR) | FACT(MAIL_CLEAR) | FACT(CLIENT_CAP) | FACT(WOULD_BLOCK))
 
 #define SEEN_INTERVAL_NS 1000000000ULL
 
@@ -64,43 +62,9 @@ static __always_inline int drop_blocked(struct __sk_buff *skb, const struct forw
 static __always_inline void block(struct forward *forward)
 {
 	struct flow *flow = &forward->flow;
-	flow->stopped = facts_known(flow->work.facts) & ~flow->client.facts; /* what was a guess there is past */
-	flow->client = flow->work;
-	flow->client.facts |= FACT(BLOCKED);
-	flow->blocked = 1;
-	count(COUNTER_FLOWS_BLOCKED);
+	condemn(flow);
 	emit(flow, EVENT_BLOCKED);
 	close_flow(forward, FLOW_END_RESET);
-}
-
-/* Not yet: the client's TCP sends the segment again until the agent has given its verdict. */
-static __always_inline int hold(struct flow *flow)
-{
-	count(COUNTER_SEGMENTS_DROPPED);
-	if (flow->held_since)
-		return DROP;
-	flow->held_since = bpf_ktime_get_ns();
-	flow->client.facts |= FACT(HELD);
-	emit(flow, EVENT_HELD);
-	return DROP;
-}
-
-/* The segment passes: what was read of it holds. */
-static __always_inline void commit(struct flow *flow, const struct cursor *at)
-{
-	__u64 new_facts = facts_known(flow->work.facts) & ~facts_known(flow->client.facts);
-	__u32 demands = flow->work.demands;
-	flow->client = flow->work;
-	flow->bytes_sent += at->sequence + at->length - flow->client_next;
-	flow->client_next = at->sequence + at->length;
-	if (new_facts & FACT(CLIENT_GAP))
-		count(COUNTER_GAPS);
-	if (new_facts & FACT(CLIENT_CAP))
-		count(COUNTER_CAPS);
-	if (flow->held_since && !flow->held_ns)
-		flow->held_ns = bpf_ktime_get_ns() - flow->held_since;
-	if ((new_facts & FACTS_TO_TELL) || ((demands & DEMAND_AUTH) && (flow->client.facts & FACT(CREDENTIAL_CLEAR))))
-		emit(flow, EVENT_PROGRESS);
 }
 
 /* A place for the agent's verdict on the peer. Nobody's TLS library is asked: it is on another machine. */
@@ -109,17 +73,12 @@ static __always_inline void note_peer(const struct flow *flow)
 	peer_note(flow->flow_id, flow->enforced && (flow->require == REQUIRE_VERIFIED || flow->min_tls));
 }
 
-/* Nothing that may come is of interest any more. */
-static __always_inline bool is_settled(const struct flow *flow)
-{
-	return facts_tls_established(flow->client.facts | flow->server.facts) && (flow->client.facts & FACT(CLIENT_PROCEEDED));
-}
-
 /* Takes flow->work through the segment. */
 static __always_inline void read_client(struct __sk_buff *skb, struct forward *forward, const struct cursor *at, __s32 ahead)
 {
 	struct flow *flow = &forward->flow;
 	flow->work = flow->client;
+	flow->work.server_unseen = !flow->server_has_next;
 	if (ahead > 0 || forward->head.client_lost)
 		client_has_gap(&flow->work);
 	forward->head.client_lost = 0;
@@ -144,7 +103,9 @@ static __always_inline enum verdict take_client(struct __sk_buff *skb, struct fo
 		note_peer(flow);
 	if (verdict != VERDICT_PASS)
 		return verdict;
-	commit(flow, at);
+	__u32 next = at->sequence + at->length;
+	flow->bytes_sent += next - flow->client_next;
+	commit(flow, next);
 	if (was_clear && !flow->client.left_tls) /* plaintext may be a secret */
 		tell_handshake(skb, at->payload + (ahead < 0 ? (__u32)-ahead : 0), was_in_tls, client_in_tls(&flow->client), 0);
 	return VERDICT_PASS;
@@ -180,6 +141,10 @@ static __always_inline int client_payload(struct __sk_buff *skb, struct scratch 
 		flow->client_next = at->sequence + at->length;
 		return NEXT;
 	}
+	if (ahead > 0 && is_held(flow)) {
+		hold(flow);
+		return DROP;
+	}
 	if (forward->head.closed)
 		reopen(forward);
 	open_flow(forward);
@@ -197,7 +162,10 @@ static __always_inline int client_payload(struct __sk_buff *skb, struct scratch 
 	leave(key);
 	if (verdict == VERDICT_BLOCK)
 		return drop_blocked(skb, forward, how);
-	return verdict == VERDICT_HOLD ? hold(flow) : NEXT;
+	if (verdict == VERDICT_PASS)
+		return NEXT;
+	hold(flow);
+	return DROP;
 }
 
 /* ---- the server's segments ---------------------------------------------------------------------------------- */

@@ -15,8 +15,6 @@
 
 #define SOCK_STREAM 1
 
-#define UID_NONE 0xffffffff /* no rule for a user holds */
-
 /* Value of passed_over: whose connection it is. The socket hooks write 1, too. */
 enum { NOTED_SOCKET = 1, NOTED_FORWARD = 2 };
 
@@ -36,12 +34,35 @@ static __always_inline void note_connection(struct forward_note *note, const str
 	note->isn = 0;
 }
 
-static __always_inline void note_isn(struct forward_note *note, const struct forward_key *key, __u32 isn)
+/* A SYN, by its server or by its client. */
+static __always_inline void note_syn(struct forward_note *note, const struct forward_key *key, __u32 isn, bool by_client)
 {
 	__builtin_memset(note, 0, sizeof(*note));
-	__builtin_memcpy(note->connection.server_address, key->server_address, 16);
-	note->connection.server_port = key->server_port;
+	if (by_client) {
+		__builtin_memcpy(note->connection.client_address, key->client_address, 16);
+		note->connection.client_port = key->client_port;
+	} else {
+		__builtin_memcpy(note->connection.server_address, key->server_address, 16);
+		note->connection.server_port = key->server_port;
+	}
 	note->isn = isn;
+}
+
+/* Whether the SYN was met before under other addresses. NAT changes it between the way in and the way out, not before. */
+static __always_inline bool syn_is_anothers(const struct forward_key *key, __u32 isn, bool by_client, bool egress)
+{
+	struct forward_note note;
+	note_syn(&note, key, isn, by_client);
+	__u8 *whose = bpf_map_lookup_elem(&passed_over, &note);
+	return whose && (*whose == NOTED_SOCKET || egress);
+}
+
+static __always_inline void syn_is_ours(const struct forward_key *key, __u32 isn, bool by_client)
+{
+	struct forward_note note;
+	__u8 whose = NOTED_FORWARD;
+	note_syn(&note, key, isn, by_client);
+	bpf_map_update_elem(&passed_over, &note, &whose, BPF_ANY);
 }
 
 static __always_inline bool is_passed_over(const struct forward_key *key)
@@ -181,19 +202,17 @@ static __always_inline bool on_syn(struct __sk_buff *skb, const struct scratch *
 {
 	const struct forward_key *key = &packet->key;
 	struct syn syn = { .first = packet->at.sequence, .ifindex = skb->ifindex };
+	__u32 isn = syn.first - 1;
 	struct forward_note note;
-	__u8 whose = NOTED_FORWARD;
 	struct syn *known = bpf_map_lookup_elem(&syns, key);
 	if (known && known->first == syn.first)
 		return true; /* sent again, or met again on its way out */
-	note_isn(&note, key, syn.first - 1);
-	__u8 *noted = bpf_map_lookup_elem(&passed_over, &note);
-	/* source NAT changes a connection between the way in and the way out, not before */
-	if (noted && (*noted == NOTED_SOCKET || egress)) {
+	if (syn_is_anothers(key, isn, false, egress) || syn_is_anothers(key, isn, true, egress)) {
 		pass_over(key);
 		return false;
 	}
-	bpf_map_update_elem(&passed_over, &note, &whose, BPF_ANY);
+	syn_is_ours(key, isn, false);
+	syn_is_ours(key, isn, true);
 	note_connection(&note, key);
 	bpf_map_delete_elem(&passed_over, &note);
 	bpf_map_update_elem(&syns, key, &syn, BPF_ANY);
@@ -210,6 +229,17 @@ static __always_inline bool syn_was_seen(const struct scratch *packet, bool from
 	return syn->first == (from_server ? packet->at.acknowledged : packet->at.sequence);
 }
 
+/* The server's answer to a flow that has begun with data in its SYN (TCP Fast Open): it acknowledges some of that, or none. */
+static __always_inline void note_answer(struct forward *forward, const struct cursor *at)
+{
+	struct flow *flow = &forward->flow;
+	__u32 sent = flow->client_next - forward->head.isn;
+	if (flow->server_has_next || (flow->client.facts & FACT(MIDWAY)) || at->acknowledged - forward->head.isn > sent)
+		return;
+	flow->server_has_next = 1;
+	flow->server_next = at->sequence;
+}
+
 /*
  * The flow that the packet belongs to, begun if it has to be. old: what the map holds for the connection, or NULL.
  * NULL: the packet is of no flow.
@@ -224,8 +254,11 @@ static __always_inline struct forward *begin_flow(struct __sk_buff *skb, struct 
 	if (!answer && (from_server || !says_something))
 		return old;
 	bool whole = (answer || !old || at->sequence != old->flow.client_next) && syn_was_seen(packet, from_server, &syn);
-	if (old && (!whole || old->head.isn == syn.first))
+	if (old && (!whole || old->head.isn == syn.first)) {
+		if (answer)
+			note_answer(old, at);
 		return old;
+	}
 	if (!old && (answer ? !whole : is_passed_over(&packet->key)))
 		return 0;
 	if (!whole && !egress && is_for_own(skb, at)) {

@@ -28,7 +28,7 @@ struct syn {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, FORWARD_NOTES_MAX);
+	__uint(max_entries, FORWARD_FLOWS_MAX);
 	__type(key, struct forward_key);
 	__type(value, struct syn);
 } syns SEC(".maps");
@@ -71,6 +71,17 @@ static __always_inline struct scratch *scratch_of_cpu(void)
 {
 	__u32 zero = 0;
 	return bpf_map_lookup_elem(&scratch, &zero);
+}
+
+static __always_inline struct flow *flow_at_hand(struct __sk_buff *skb, __u32 *end)
+{
+	struct scratch *packet = scratch_of_cpu();
+	(void)skb;
+	if (!packet)
+		return 0;
+	*end = packet->at.end;
+	struct forward *forward = bpf_map_lookup_elem(&forwards, &packet->key);
+	return forward ? &forward->flow : 0;
 }
 
 #endif

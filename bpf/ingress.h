@@ -3,61 +3,7 @@
 #ifndef SMTPWARD_BPF_INGRESS_H
 #define SMTPWARD_BPF_INGRESS_H
 
-#include "dialogue_server.h"
 #include "direction.h"
-
-/* As client_chunk(), for the server's bytes, which are never taken back. */
-__noinline int server_chunk(struct __sk_buff *skb, __u32 offset)
-{
-	struct bpf_sock *sk = skb->sk;
-	if (!sk || offset >= skb->len)
-		return 0;
-	struct flow *flow = bpf_sk_storage_get(&flows, sk, 0, 0);
-	if (!flow)
-		return 0;
-	struct server_parser *server = &flow->server;
-	__u32 left = skb->len - offset;
-	__u32 taken = server_skip(server, left);
-	if (taken)
-		return (int)taken;
-	__u32 n = left < CHUNK ? left : CHUNK;
-	barrier_var(n);
-	n = ((n - 1) & (CHUNK - 1)) + 1;
-	if (bpf_skb_load_bytes(skb, offset, flow->server_chunk, n)) {
-		count(COUNTER_HELPER_FAILED);
-		return 0;
-	}
-	WRITE_ONCE(flow->server_taken, server_run(server, flow->server_chunk, n));
-	for (int i = 0; i < SERVER_STEPS; i++) {
-		__u32 at = READ_ONCE(flow->server_taken);
-		if (at >= n || server->skip || server->opaque)
-			break;
-		server_byte(server, &flow->client, flow->server_chunk[at & (CHUNK - 1)]);
-		WRITE_ONCE(flow->server_taken, at + 1);
-	}
-	taken = flow->server_taken;
-	server_count(server, taken);
-	return (int)taken;
-}
-
-__noinline int server_round(struct __sk_buff *skb, __u32 offset)
-{
-	for (int i = 0; i < CHUNKS_OF_ROUND; i++) {
-		int taken = server_chunk(skb, offset);
-		if (taken <= 0)
-			break;
-		offset += (__u32)taken;
-	}
-	return (int)offset;
-}
-
-static __always_inline void server_lost(struct flow *flow)
-{
-	if (!(flow->server.facts & FACT(SERVER_GAP)))
-		count(COUNTER_GAPS);
-	flow->server.facts |= FACT(SERVER_GAP);
-	flow->server.opaque = 1;
-}
 
 /*
  * Two segments of a flow can come in on two CPUs at once, where interrupts or receive steering move. One parser cannot
@@ -102,8 +48,8 @@ static __always_inline bool first_copy_was_dropped(struct __sk_buff *skb, const 
 	return (__s32)(end - tcp->rcv_nxt) > 0;
 }
 
-/* Takes the server's parser through a segment. Returns false if bytes are missing. */
-static __always_inline bool server_segment(struct __sk_buff *skb, struct flow *flow, const struct segment *segment)
+/* In order, and only once. */
+static __always_inline void take_server(struct __sk_buff *skb, struct flow *flow, const struct segment *segment)
 {
 	if (!flow->server_has_next && flow->adopted) {
 		flow->server_has_next = 1;
@@ -112,38 +58,18 @@ static __always_inline bool server_segment(struct __sk_buff *skb, struct flow *f
 	__s32 ahead = (__s32)(segment->sequence - flow->server_next);
 	if (ahead != 0 && flow->server_has_next && first_copy_was_dropped(skb, flow, segment)) {
 		server_withdraw(&flow->server);
+		flow->tls_version = 0; /* read from that copy, perhaps */
 		count(COUNTER_GAPS);
-		return true;
+		return;
 	}
 	if (ahead <= 0 && ahead + (__s32)segment->length <= 0)
-		return true; /* seen before */
-	if (!flow->server_has_next || ahead > 0)
-		return false;
-	__u32 start = segment->payload + (__u32)-ahead, offset = start, before = start;
-	bool was_in_tls = flow->server.in_tls;
-	bool was_clear = !(flow->server.facts & FACT(SERVER_DATA)) && !flow->server.tls.legacy;
-	/* at the start of a record, or what looks like a ServerHello is the middle of something else */
-	bool hello_is_new = !(flow->server.facts & FACT(SERVER_HELLO)) &&
-			    (!was_in_tls || (flow->server.tls.position == 0 && flow->server.skip == 0));
+		return; /* seen before */
+	if (!flow->server_has_next || ahead > 0) {
+		server_has_gap(flow);
+		return;
+	}
 	flow->server_next = segment->sequence + segment->length;
-	for (int i = 0; i < ROUNDS_MAX && offset < skb->len; i++) {
-		before = offset;
-		offset = (__u32)server_round(skb, before);
-		if (offset == before)
-			break;
-	}
-	if (offset < skb->len && offset != before)
-		server_give_up(&flow->server);
-	if (flow->server.facts & FACT(SERVER_CAP))
-		count(COUNTER_CAPS); /* once: the parser is opaque now */
-	if (was_clear)
-		tell_handshake(skb, start, was_in_tls, flow->server.in_tls, 1);
-	if (hello_is_new && (flow->server.facts & FACT(SERVER_HELLO))) {
-		int version = server_hello_version(skb, start);
-		if (version >= VERSION_LOWEST && version <= VERSION_HIGHEST)
-			flow->tls_version = (__u16)version;
-	}
-	return offset >= skb->len || offset != before;
+	server_segment(skb, flow, segment->payload + (__u32)-ahead, skb->len);
 }
 
 static __noinline int ingress(struct __sk_buff *skb, struct flow *flow)
@@ -159,10 +85,9 @@ static __noinline int ingress(struct __sk_buff *skb, struct flow *flow)
 	}
 	if (segment.length == 0 || !ingress_enter(flow))
 		return PASS;
-	if (!server_segment(skb, flow, &segment))
-		server_lost(flow);
+	take_server(skb, flow, &segment);
 	if (!ingress_leave(flow))
-		server_lost(flow);
+		server_has_gap(flow);
 	return PASS;
 }
 

@@ -14,6 +14,8 @@
 #include "policy.h"
 #include "shared_maps.h"
 
+#define UID_NONE 0xffffffff /* whose it is cannot be told: no rule for a user holds, root's least of all */
+
 #define CHUNK 64 /* bytes loaded at once; a power of two */
 
 /*
@@ -59,7 +61,7 @@ struct flow {
 	__u8 client_seen; /* egress saw payload */
 	__u8 undecided;   /* of the rule, as require */
 	__u8 enforced;    /* block mode, and the rule's action is block */
-	__u8 sender_is_new; /* the process has not connected before */
+	__u8 sender_is_new; /* see senders */
 	__u16 min_tls;      /* of the rule */
 	__u8 client_address[16];
 	__u8 server_address[16];
@@ -141,19 +143,24 @@ struct {
 } last_wake SEC(".maps");
 
 #ifndef SMTPWARD_FORWARD
-/* Processes (thread groups) that have connected lately: the agent looks for the TLS library of each, once. */
+/*
+ * Processes (thread groups) of which the agent was told lately, and when (CLOCK_MONOTONIC): it looks for the TLS libraries of
+ * each. Again after a while, since a process may load another one, and since numbers are used again.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
 	__type(key, __u32);
-	__type(value, __u8);
+	__type(value, __u64);
 } senders SEC(".maps");
+
+#define SENDER_KNOWN_NS (60 * 1000000000ULL)
 #endif
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 2 * POLICY_MAX_RULES); /* new rules are put in before the old ones are taken out */
+	__uint(max_entries, 2 * POLICY_MAX_RULES); /* while one policy takes another's place, both are in here */
 	__type(key, struct policy_key);
 	__type(value, struct policy_entry);
 } rules SEC(".maps");
@@ -186,13 +193,16 @@ static __always_inline void flow_pass_over(const struct flow *flow)
 	bpf_map_update_elem(&passed_over, &note, &yes, BPF_ANY);
 }
 
-/* The same of its SYN, which may come by at the host's interfaces with another address: from a container, through NAT. */
+/* The same of its SYN, of which one end may have another address at the host's interfaces: from a container, through NAT. */
 static __always_inline void flow_pass_over_syn(const struct flow *flow, __u32 isn)
 {
-	struct forward_note note = { .connection = { .server_port = flow->server_port }, .isn = isn };
+	struct forward_note by_server = { .connection = { .server_port = flow->server_port }, .isn = isn };
+	struct forward_note by_client = { .connection = { .client_port = flow->client_port }, .isn = isn };
 	__u8 yes = 1;
-	__builtin_memcpy(note.connection.server_address, flow->server_address, 16);
-	bpf_map_update_elem(&passed_over, &note, &yes, BPF_ANY);
+	__builtin_memcpy(by_server.connection.server_address, flow->server_address, 16);
+	__builtin_memcpy(by_client.connection.client_address, flow->client_address, 16);
+	bpf_map_update_elem(&passed_over, &by_server, &yes, BPF_ANY);
+	bpf_map_update_elem(&passed_over, &by_client, &yes, BPF_ANY);
 }
 #endif
 

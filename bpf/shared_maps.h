@@ -86,11 +86,12 @@ struct {
 	__type(value, __u8);
 } passed_over SEC(".maps");
 
+/* Atomic although each CPU has its own: a program that sends may be interrupted, on its CPU, by one that receives. */
 static __always_inline void count(__u32 id)
 {
 	__u64 *counter = bpf_map_lookup_elem(&counters, &id);
 	if (counter)
-		(*counter)++;
+		__sync_fetch_and_add(counter, 1);
 }
 
 /* The ring had no room for an event; kind is COUNTER_LOST_*. */

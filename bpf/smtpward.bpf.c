@@ -121,11 +121,14 @@ static __always_inline void emit_without_storage(struct bpf_sock_addr *ctx, __u1
 	count(COUNTER_EVENTS_SENT);
 }
 
-/* Whether the process has not connected lately. */
+/* Whether the agent is to be told of the process. Asked where that is about to happen: many a connection comes to nothing. */
 static __always_inline bool sender_is_new(__u32 pid)
 {
-	__u8 yes = 1;
-	return bpf_map_update_elem(&senders, &pid, &yes, BPF_NOEXIST) == 0;
+	__u64 now = bpf_ktime_get_ns();
+	__u64 *told = bpf_map_lookup_elem(&senders, &pid);
+	if (told && now - *told < SENDER_KNOWN_NS)
+		return false;
+	return bpf_map_update_elem(&senders, &pid, &now, BPF_ANY) == 0;
 }
 
 /*
@@ -164,7 +167,6 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, int family)
 	flow->server_port = port;
 	flow_port_note(port);
 	flow->implicit_tls = kind == PORT_IMPLICIT_TLS;
-	flow->sender_is_new = sender_is_new(flow->pid);
 	bpf_get_current_comm(flow->comm, sizeof(flow->comm));
 	dialogue_start(&flow->client, &flow->server, flow->implicit_tls);
 	flow->watched = 1;
@@ -225,6 +227,7 @@ static __always_inline struct flow *flow_without_connect(struct bpf_sock_ops *op
 	flow->opened_ns = bpf_ktime_get_ns();
 	flow->socket_cookie = bpf_get_socket_cookie(ops);
 	flow->flow_id = flow->socket_cookie << 24 | (flow->opened_ns >> 10 & 0xffffff);
+	flow->uid = UID_NONE;
 	flow->implicit_tls = kind == PORT_IMPLICIT_TLS;
 	dialogue_start(&flow->client, &flow->server, flow->implicit_tls);
 	flow->watched = 1;
@@ -256,6 +259,7 @@ static __always_inline void on_established(struct bpf_sock_ops *ops, struct flow
 		bpf_sock_ops_cb_flags_set(ops, BPF_SOCK_OPS_STATE_CB_FLAG);
 	}
 	flow->opened = 1;
+	flow->sender_is_new = flow->pid && sender_is_new(flow->pid);
 	count(COUNTER_FLOWS_OPENED);
 	emit(flow, EVENT_OPENED);
 }
@@ -277,7 +281,8 @@ static __always_inline void on_closed(struct bpf_sock_ops *ops, struct flow *flo
 	flow->watched = 0;
 	if (flow->blocked)
 		blocked_forget(flow->socket_cookie);
-	count(COUNTER_FLOWS_CLOSED);
+	if (flow->opened) /* what was stopped in its SYN may not have been */
+		count(COUNTER_FLOWS_CLOSED);
 	emit(flow, EVENT_CLOSED);
 	forget_hello(flow);
 }

@@ -118,6 +118,7 @@ struct client_parser {
 	__u8 scan;            /* enum scan */
 	__u8 server_in_tls;   /* as of the present segment: the server speaks TLS, so records are records */
 	__u8 server_said_hello; /* as of the present segment: a ServerHello has come, or may have been missed */
+	__u8 server_unseen;   /* nothing of the server's passes here (a forwarded flow whose ways differ) */
 	__u8 left_tls;        /* plaintext stood where a TLS record should */
 	__u8 mechanism_cases; /* 1: the mechanism's name has lower case letters, 2: upper */
 	__u8 lines;    /* while lost: of the present group, see dialogue_midway.h */

@@ -353,6 +353,7 @@ static __always_inline void client_segment_start(struct client_parser *client, c
 	if ((server->facts & FACT(SERVER_GAP)) && !client_in_tls(client))
 		client->state = CLIENT_OPAQUE;
 	client->server_in_tls = (server->facts & (FACT(SERVER_HELLO) | FACT(SERVER_GAP))) ||
+				(client->server_unseen && (client->facts & FACT(CLIENT_FINISHED))) || /* which answers a hello */
 				(server->facts & (FACT(STARTTLS_ACCEPTED) | FACT(SERVER_PLAIN_REPLY))) == FACT(STARTTLS_ACCEPTED);
 	client->server_said_hello = (server->facts & (FACT(SERVER_HELLO) | FACT(SERVER_GAP))) != 0;
 	if (client->state == CLIENT_RECORD && client->server_in_tls) {

@@ -76,7 +76,7 @@ struct flow_event {
 	__u8 starttls_anonymous; /* 1: asked with X-ANONYMOUSTLS */
 	__u8 undecided;          /* enum policy_doubt, of that rule */
 	__u8 enforced;           /* 1: block mode, and the rule's action is block */
-	__u8 sender_is_new;      /* 1: the process has not connected lately */
+	__u8 sender_is_new;      /* 1: none of the process was told in the last minute */
 	__u16 min_tls;           /* of that rule */
 	__u8 client_address[16];
 	__u8 server_address[16];

@@ -6,7 +6,7 @@
 #include <linux/types.h>
 
 #define FORWARD_FLOWS_MAX 16384 /* followed at once; some 1.2 kB of kernel memory each */
-#define FORWARD_NOTES_MAX 16384
+#define FORWARD_NOTES_MAX 32768 /* three of a connection */
 #define FORWARD_BUSY_MAX 4096 /* segments being read at once: not more than there are CPUs */
 
 /* A TCP connection, whichever way its packets go. IPv4 addresses as ::ffff:a.b.c.d, ports in host byte order. */
@@ -21,8 +21,8 @@ _Static_assert(sizeof(struct forward_key) == 36, "a map's key has no padding");
 
 /*
  * A connection that the TC programs leave alone, since another vantage has it: key of the map `passed_over`. Either the
- * connection itself (isn 0), or its SYN by server and initial sequence number (client's address and port 0): source NAT
- * changes the former on the way, and not the latter.
+ * connection itself (isn 0), or its SYN by initial sequence number and one end, the other's address and port being 0: NAT
+ * changes one of them on the way, and not the number.
  */
 struct forward_note {
 	struct forward_key connection;

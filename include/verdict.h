@@ -41,23 +41,22 @@ static __always_inline enum verdict verdict_of(__u64 facts, __u32 demands, const
 	if ((facts & greetings) == FACT(LHLO_SENT))
 		condemned &= ~(__u32)DEMAND_MAIL; /* LMTP; a credential is one there, too */
 	int lost = facts_are_lost(facts); /* then a demand may be a line of a message */
-	/* A demand is made by bytes that were read in order, so it stands whatever is missing behind them. */
-	if ((demands & condemned) && !lost)
+	int too_old = rule->min_tls && peer->tls_version && peer->tls_version < rule->min_tls &&
+		      (demands & (DEMAND_TLS_FINISHED | DEMAND_TLS_DATA));
+	int on_peer = (demands & DEMAND_TLS_DATA) && (rule->require == REQUIRE_VERIFIED || (rule->min_tls && !peer->tls_version));
+	/*
+	 * A demand is made by bytes that were read in order, so it stands whatever is missing behind them; and so does what is
+	 * known to be bad of the peer, or whoever is on the path would have to spoil but one segment of the server's.
+	 */
+	if (((demands & condemned) || too_old || (on_peer && peer->identity == IDENTITY_REFUSED)) && !lost)
 		return VERDICT_BLOCK;
 	if ((facts & (FACT(CLIENT_GAP) | FACT(SERVER_GAP))) || lost)
 		return rule->unknown == DOUBT_BLOCK ? VERDICT_BLOCK : VERDICT_PASS;
-	if (rule->min_tls && peer->tls_version && (demands & (DEMAND_TLS_FINISHED | DEMAND_TLS_DATA)) &&
-	    peer->tls_version < rule->min_tls)
-		return VERDICT_BLOCK;
-	if (!(demands & DEMAND_TLS_DATA))
-		return VERDICT_PASS;
-	if (rule->require != REQUIRE_VERIFIED && (!rule->min_tls || peer->tls_version))
+	if (!on_peer)
 		return VERDICT_PASS;
 	switch (peer->identity) {
 	case IDENTITY_VERIFIED:
 		return VERDICT_PASS;
-	case IDENTITY_REFUSED:
-		return VERDICT_BLOCK;
 	case IDENTITY_LEFT_OPEN:
 		return verdict_undecided(rule);
 	default:

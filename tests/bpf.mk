@@ -34,6 +34,7 @@ $(BUILD)/tests/bpf_%: tests/bpf/bpf_%.c $(BUILD)/san/tests/bpf/lab.o $(VECTOR_OB
 # Those of the TC programs bring frames made by hand, and the object as the agent loads it.
 $(BUILD)/tests/bpf_forward $(BUILD)/tests/bpf_forward_reset: $(BUILD)/san/tests/bpf/forward_lab.o $(BUILD)/san/tests/bpf/frame_maker.o
 $(BUILD)/san/tests/bpf/forward_lab.o $(BUILD)/tests/bpf_tc_attach: $(BUILD)/forward.skel.h
+$(BUILD)/tests/bpf_policy: $(BUILD)/san/kernel_policy.o $(BUILD)/san/cgroup.o
 $(BUILD)/tests/bpf_tc_attach: $(BUILD)/san/tc_attach.o $(BUILD)/san/tc_remove.o $(BUILD)/san/rtnetlink.o
 
 -include $(wildcard $(BUILD)/san/tests/bpf/*.d)

@@ -97,12 +97,13 @@ static void delete_other_rules(struct kernel *kernel, struct keys *wanted)
 	} while (count == 64);
 }
 
-/* Puts config's rules into the map, beside those that are there. Returns 0 or a negative errno. */
-static int put_rules(struct kernel *kernel, const struct config *config, int64_t now, struct keys *wanted)
+/*
+ * Puts config's rules into the map, beside those that are there. Notes their keys in *wanted, and in *users and *cgroups whether
+ * there are rules of these kinds. Returns 0 or a negative errno.
+ */
+static int put_rules(struct kernel *kernel, const struct config *config, int64_t now, struct keys *wanted, bool *users, bool *cgroups)
 {
-	struct settings *settings = &kernel->settings;
-	settings->fallback = config->default_rule;
-	settings->has_user_rules = settings->has_cgroup_rules = 0;
+	*users = *cgroups = false;
 	for (unsigned i = 0; i < config->rule_count; i++) {
 		const struct config_rule *rule = &config->rules[i];
 		struct policy_key *key = &wanted->list[wanted->count];
@@ -111,22 +112,40 @@ static int put_rules(struct kernel *kernel, const struct config *config, int64_t
 		if (!rule_holds(rule, now) || !rule_key(kernel, rule, key))
 			continue;
 		wanted->count++;
-		settings->has_user_rules |= rule->user != NULL;
-		settings->has_cgroup_rules |= rule->cgroup != NULL;
+		*users |= rule->user != NULL;
+		*cgroups |= rule->cgroup != NULL;
 		if (bpf_map_update_elem(bpf_map__fd(kernel->bpf->maps.rules), key, &entry, BPF_ANY))
 			return -errno;
 	}
 	return 0;
 }
 
+/*
+ * Whatever flow asks meanwhile gets the old policy's answer or the new one's, never one that is neither: the default comes
+ * behind the new rules, and before the old ones go, which would leave what they except to the old default.
+ */
+static int replace_policy(struct kernel *kernel, const struct config *config, int64_t now, struct keys *wanted)
+{
+	struct settings *settings = &kernel->settings;
+	bool users, cgroups;
+	int error = put_rules(kernel, config, now, wanted, &users, &cgroups);
+	if (error)
+		return error;
+	settings->fallback = config->default_rule;
+	settings->has_user_rules = settings->has_cgroup_rules = 1; /* of the old ones, perhaps */
+	error = kernel_write_settings(kernel);
+	if (error)
+		return error;
+	delete_other_rules(kernel, wanted);
+	settings->has_user_rules = users;
+	settings->has_cgroup_rules = cgroups;
+	return kernel_write_settings(kernel);
+}
+
 int kernel_set_policy(struct kernel *kernel, const struct config *config, int64_t now)
 {
 	struct keys wanted = { .list = calloc(config->rule_count + 1, sizeof(*wanted.list)) };
-	int error = wanted.list ? put_rules(kernel, config, now, &wanted) : -ENOMEM;
-	if (!error) {
-		delete_other_rules(kernel, &wanted);
-		error = kernel_write_settings(kernel);
-	}
+	int error = wanted.list ? replace_policy(kernel, config, now, &wanted) : -ENOMEM;
 	free(wanted.list);
 	return error;
 }

@@ -168,6 +168,31 @@ static void the_end(void **state)
 	}
 }
 
+static int64_t handshakes_known(void)
+{
+	uint32_t zero = 0;
+	int64_t count = -1;
+	assert_int_equal(bpf_map_lookup_elem(lab_map("hello_count"), &zero, &count), 0);
+	return count;
+}
+
+/* While the kernel knows a handshake's random, each probe of a TLS library has to look for it. */
+static void its_handshake_is_forgotten_at_the_end(void **state)
+{
+	(void)state;
+	static const uint8_t hello[64] = { 0x16, 3, 1, 0, 59, 1, 0, 0, 55, 3, 3, [19] = 1 };
+	const struct settings settings = { .fallback = encrypted, .mode = MODE_MONITOR, .witness = 1 };
+	uint32_t zero = 0;
+	monitor();
+	assert_int_equal(bpf_map_update_elem(lab_map("settings"), &zero, &settings, BPF_ANY), 0);
+	struct lab_connection connection = connect_before(LAB_IPV4, lab.implicit_port);
+	hand_over(&connection, lab.implicit_port);
+	lab_send(connection.client, connection.server, hello, sizeof(hello), SIZE_MAX);
+	assert_int_equal(handshakes_known(), 1);
+	lab_close(&connection);
+	assert_int_equal(handshakes_known(), 0);
+}
+
 /* A flow is not over because somebody says so: what the client sends behind it is still looked at. */
 static void the_servers_fin_alone_ends_nothing(void **state)
 {
@@ -244,6 +269,7 @@ int main(void)
 		cmocka_unit_test(others_are_left_alone),
 		cmocka_unit_test(what_is_under_way_is_no_gap),
 		cmocka_unit_test(the_end),
+		cmocka_unit_test(its_handshake_is_forgotten_at_the_end),
 		cmocka_unit_test(the_servers_fin_alone_ends_nothing),
 		cmocka_unit_test(doubt_follows_the_policy),
 		cmocka_unit_test(announced),

@@ -16,6 +16,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <bpf/bpf.h>
+
 #include "dialogue_run.h"
 #include "lab.h"
 
@@ -278,6 +280,107 @@ static void who_ended_it(void **state)
 	assert_int_equal(lab_reset(&connection).end, FLOW_END_RESET);
 }
 
+static bool is_told_of_the_sender(uint16_t port)
+{
+	struct lab_connection connection = lab_connect(LAB_IPV4, port);
+	bool told = lab_wait(connection.client_port, EVENT_OPENED)->sender_is_new;
+	lab_close(&connection);
+	return told;
+}
+
+/*
+ * The agent looks for a process's TLS library once it hears of it: not at a connection that comes to nothing. And again
+ * after a while: the process may have loaded another by then, or be another one with the same number.
+ */
+static void a_sender_is_new_until_it_is_told(void **state)
+{
+	(void)state;
+	const uint8_t kind = PORT_STARTTLS;
+	const uint16_t nobody_listens = 1;
+	uint32_t pid = (uint32_t)getpid();
+	uint64_t long_ago = 0;
+	struct sockaddr_storage address;
+	lab_needed();
+	bpf_map_delete_elem(lab_map("senders"), &pid);
+	assert_int_equal(bpf_map_update_elem(lab_map("ports"), &nobody_listens, &kind, BPF_ANY), 0);
+	int refused = lab_socket(LAB_IPV4);
+	unsigned size = lab_address(LAB_IPV4, nobody_listens, &address);
+	assert_int_equal(connect(refused, (struct sockaddr *)&address, size), -1);
+	assert_int_equal(errno, ECONNREFUSED);
+	close(refused);
+	assert_true(is_told_of_the_sender(lab.starttls_port));
+	assert_false(is_told_of_the_sender(lab.starttls_port));
+	assert_int_equal(bpf_map_update_elem(lab_map("senders"), &pid, &long_ago, BPF_EXIST), 0);
+	assert_true(is_told_of_the_sender(lab.starttls_port));
+	assert_int_equal(bpf_map_delete_elem(lab_map("ports"), &nobody_listens), 0);
+}
+
+/* What is stopped in a SYN may never come to be a connection. */
+static void what_was_never_opened_is_not_closed(void **state)
+{
+	(void)state;
+	const struct policy_rule encrypted = { .require = REQUIRE_ENCRYPTED, .action = ACTION_BLOCK };
+	static const char auth[] = "AUTH PLAIN " LAB_SECRET "\r\n";
+	const uint8_t kind = PORT_STARTTLS;
+	const uint16_t nobody_listens = 1;
+	struct sockaddr_storage address;
+	lab_needed();
+	if (!allow_fast_open()) {
+		print_message("TCP Fast Open cannot be switched on\n");
+		skip();
+	}
+	lab_set(MODE_BLOCK, &encrypted, false, false);
+	assert_int_equal(bpf_map_update_elem(lab_map("ports"), &nobody_listens, &kind, BPF_ANY), 0);
+	uint64_t opened = lab_counter(COUNTER_FLOWS_OPENED), closed = lab_counter(COUNTER_FLOWS_CLOSED),
+		 blocked = lab_counter(COUNTER_FLOWS_BLOCKED);
+	int client = lab_socket(LAB_IPV4);
+	unsigned size = lab_address(LAB_IPV4, nobody_listens, &address);
+	assert_int_equal(sendto(client, auth, strlen(auth), MSG_FASTOPEN, (struct sockaddr *)&address, size), -1);
+	close(client);
+	assert_int_equal(lab_counter(COUNTER_FLOWS_BLOCKED), blocked + 1); /* or this has tested nothing */
+	assert_int_equal(lab_counter(COUNTER_FLOWS_OPENED), opened);
+	assert_int_equal(lab_counter(COUNTER_FLOWS_CLOSED), closed);
+	assert_int_equal(bpf_map_delete_elem(lab_map("ports"), &nobody_listens), 0);
+}
+
+#define UID_NONE 0xffffffffU
+
+/* Nobody is known to have connected it, so no user's rule holds, not root's either. */
+static void a_socket_whose_connect_was_not_seen_is_nobodys(void **state)
+{
+	(void)state;
+	const struct policy_rule encrypted = { .require = REQUIRE_ENCRYPTED, .action = ACTION_BLOCK }, none = { .require = REQUIRE_NONE };
+	const struct policy_key root = { .prefix_length = POLICY_KEY_FIXED_BITS, .scope_high = POLICY_SCOPE_USER(0) >> 32 };
+	const uint8_t kind = PORT_STARTTLS;
+	struct sockaddr_storage address;
+	char received[64];
+	int on = 1;
+	lab_needed();
+	if (!allow_fast_open()) {
+		print_message("TCP Fast Open cannot be switched on\n");
+		skip();
+	}
+	lab_set(MODE_MONITOR, &encrypted, true, false);
+	lab_rule(&root, &none);
+	struct lab_connection connection = { .client = lab_socket(LAB_IPV4) };
+	unsigned size = lab_address(LAB_IPV4, lab.starttls_port, &address);
+	assert_int_equal(bpf_map_delete_elem(lab_map("ports"), &lab.starttls_port), 0);
+	/* connect() comes back at once, and the first bytes send the SYN */
+	assert_int_equal(setsockopt(connection.client, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof(on)), 0);
+	assert_int_equal(connect(connection.client, (struct sockaddr *)&address, size), 0);
+	assert_int_equal(bpf_map_update_elem(lab_map("ports"), &lab.starttls_port, &kind, BPF_ANY), 0);
+	assert_int_equal(send(connection.client, ehlo, strlen(ehlo), MSG_NOSIGNAL), strlen(ehlo));
+	connection.server = lab_accept(lab.starttls_port);
+	connection.client_port = lab_local_port(connection.client);
+	assert_int_equal(recv(connection.server, received, sizeof(received), 0), strlen(ehlo));
+	const struct flow_event *event = lab_wait(connection.client_port, EVENT_OPENED);
+	assert_int_equal(event->pid, 0);
+	assert_int_equal(event->uid, UID_NONE);
+	assert_int_equal(event->require, REQUIRE_ENCRYPTED);
+	lab_no_rule(&root);
+	lab_close(&connection);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -291,6 +394,9 @@ int main(void)
 		cmocka_unit_test_setup(connect_without_blocking, fresh),
 		cmocka_unit_test_setup(bytes_in_the_syn, fresh),
 		cmocka_unit_test_setup(who_ended_it, fresh),
+		cmocka_unit_test_setup(a_sender_is_new_until_it_is_told, fresh),
+		cmocka_unit_test_setup(what_was_never_opened_is_not_closed, fresh),
+		cmocka_unit_test_setup(a_socket_whose_connect_was_not_seen_is_nobodys, fresh),
 	};
 	return cmocka_run_group_tests(tests, lab_setup, lab_teardown);
 }

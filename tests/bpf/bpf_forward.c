@@ -381,6 +381,30 @@ static void ports_may_be_used_again(void **state)
 	assert_int_equal(facts, FACT(GREETING_ACCEPTED));
 }
 
+/* TCP Fast Open: the server acknowledges what stands in the SYN, or the SYN alone. */
+static void bytes_in_the_syn(void **state)
+{
+	static const char hello[] = "EHLO client.example\r\n", offer[] = "220 mx.example\r\n250-mx.example\r\n250 STARTTLS\r\n";
+	(void)state;
+	flab_needed();
+	flab_set(MODE_MONITOR, &dialogue_run_encrypted);
+	for (unsigned taken = 0; taken < 2; taken++) {
+		flab_forget_events();
+		struct flab_connection connection = flab_join(FORM_IPV4, FLAB_STARTTLS_PORT);
+		struct segment syn = flab_segment(&connection, false, hello, sizeof(hello) - 1, SYN);
+		assert_int_equal(flab_run(&syn, false), FLAB_NEXT);
+		connection.client_next += 1 + (taken ? (uint32_t)sizeof(hello) - 1 : 0);
+		struct segment answer = flab_segment(&connection, true, NULL, 0, SYN | ACK);
+		assert_int_equal(flab_run(&answer, false), FLAB_NEXT);
+		connection.server_next++;
+		if (!taken)
+			SAY(&connection, "EHLO client.example\r\n");
+		ANSWER(&connection, offer);
+		assert_int_equal(facts_at_close(&connection),
+				 FACT(GREETING_ACCEPTED) | FACT(EHLO_SENT) | FACT(EHLO_ACCEPTED) | FACT(STARTTLS_OFFERED));
+	}
+}
+
 /* ---- once only -------------------------------------------------------------------------------------------- */
 
 static void another_vantages_connections_are_passed_over(void **state)
@@ -407,6 +431,50 @@ static void another_vantages_connections_are_passed_over(void **state)
 	assert_int_equal(flab.count, 0);
 }
 
+/* The segment between the client and the address that NAT has put in the server's place. */
+static void run_behind_dnat(const struct segment *segment, bool egress)
+{
+	static const uint8_t other_server[4] = { 203, 0, 113, 9 };
+	uint8_t frame[FRAME_MAX];
+	size_t length = frame_make(segment, frame);
+	memcpy(frame + frame_ip(segment->form) + (segment->from_server ? 12 : 16), other_server, sizeof(other_server));
+	assert_int_equal(flab_run_frame(frame, length, egress, false), FLAB_NEXT);
+}
+
+static void run_on_both_sides_of_dnat(const struct segment *segment)
+{
+	if (segment->from_server)
+		run_behind_dnat(segment, false);
+	assert_int_equal(flab_run(segment, segment->from_server), FLAB_NEXT);
+	if (!segment->from_server)
+		run_behind_dnat(segment, true);
+}
+
+static void a_server_with_two_addresses_is_met_once(void **state)
+{
+	(void)state;
+	flab_needed();
+	flab_set(MODE_MONITOR, &dialogue_run_encrypted);
+	flab_forget_events();
+	struct flab_connection connection = flab_join(FORM_IPV4, FLAB_STARTTLS_PORT);
+	struct segment segment = flab_segment(&connection, false, NULL, 0, SYN);
+	run_on_both_sides_of_dnat(&segment);
+	connection.client_next++;
+	segment = flab_segment(&connection, true, NULL, 0, SYN | ACK);
+	run_on_both_sides_of_dnat(&segment);
+	connection.server_next++;
+	segment = flab_segment(&connection, true, "220 mx.example\r\n", 16, PSH | ACK);
+	run_on_both_sides_of_dnat(&segment);
+	connection.server_next += 16;
+	segment = flab_segment(&connection, false, LOGIN_LINE, sizeof(LOGIN_LINE) - 1, PSH | ACK);
+	run_on_both_sides_of_dnat(&segment);
+	connection.client_next += sizeof(LOGIN_LINE) - 1;
+	assert_int_equal(flab_count(connection.client_port, EVENT_OPENED), 1);
+	uint64_t facts = facts_at_close(&connection);
+	assert_int_equal(facts & (FACT(GREETING_ACCEPTED) | FACT(CREDENTIAL_CLEAR) | FACT(MIDWAY) | FACT(SERVER_GAP)),
+			 FACT(GREETING_ACCEPTED) | FACT(CREDENTIAL_CLEAR));
+}
+
 static void a_flood_of_syns_drives_nothing_out(void **state)
 {
 	struct forward_head head;
@@ -424,6 +492,36 @@ static void a_flood_of_syns_drives_nothing_out(void **state)
 	assert_true(flab_head(&connection, &head) && head.opened && !head.closed);
 	SAY(&connection, LOGIN_LINE);
 	assert_true(facts_at_close(&connection) & FACT(CREDENTIAL_CLEAR));
+}
+
+/* The server's packets take another way. What stands in the client's records is no command all the same. */
+static void records_to_a_server_that_is_not_seen(void **state)
+{
+	static const uint8_t hello[64] = { 0x16, 3, 1, 0, 59, 1 }, change[6] = { 0x14, 3, 3, 0, 1, 1 }, finished[45] = { 0x16, 3, 3, 0, 40 };
+	static const char data[] = "\x17\x03\x03\x00\x2a as chance will have it\nAUTH PLAIN AHg=\r\n ";
+	(void)state;
+	flab_needed();
+	for (unsigned clear = 0; clear < 2; clear++) {
+		flab_set(MODE_BLOCK, &dialogue_run_encrypted);
+		flab_forget_events();
+		struct flab_connection connection = flab_join(FORM_IPV4, FLAB_STARTTLS_PORT);
+		struct segment syn = flab_segment(&connection, false, NULL, 0, SYN);
+		assert_int_equal(flab_run(&syn, false), FLAB_NEXT);
+		connection.client_next++;
+		SAY(&connection, "EHLO client.example\r\n");
+		SAY(&connection, "STARTTLS\r\n");
+		if (clear) { /* the near miss: a command in clear is one, whether the answers are seen or not */
+			assert_int_equal(SAY(&connection, LOGIN_LINE), FLAB_NEXT);
+			assert_int_equal(flab_count(connection.client_port, EVENT_BLOCKED), 1);
+			continue;
+		}
+		flab_send(&connection, false, hello, sizeof(hello));
+		flab_send(&connection, false, change, sizeof(change));
+		flab_send(&connection, false, finished, sizeof(finished));
+		assert_int_equal(flab_send(&connection, false, data, sizeof(data) - 1), FLAB_NEXT);
+		uint64_t facts = facts_at_close(&connection);
+		assert_int_equal(facts & (FACT(AUTH_CLEAR) | FACT(BLOCKED) | FACT(CLIENT_DATA)), FACT(CLIENT_DATA));
+	}
 }
 
 /* ---- two CPUs --------------------------------------------------------------------------------------------- */
@@ -481,8 +579,11 @@ int main(void)
 		cmocka_unit_test(a_reset_counts_only_with_its_number),
 		cmocka_unit_test(what_goes_on_behind_a_reset_is_a_session_again),
 		cmocka_unit_test(ports_may_be_used_again),
+		cmocka_unit_test(bytes_in_the_syn),
 		cmocka_unit_test(another_vantages_connections_are_passed_over),
+		cmocka_unit_test(a_server_with_two_addresses_is_met_once),
 		cmocka_unit_test(a_flood_of_syns_drives_nothing_out),
+		cmocka_unit_test(records_to_a_server_that_is_not_seen),
 		cmocka_unit_test(a_segment_that_meets_another_waits_or_is_a_gap),
 	};
 	return cmocka_run_group_tests(tests, flab_setup, flab_teardown);

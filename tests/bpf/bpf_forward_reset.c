@@ -279,6 +279,36 @@ static void data_is_held_until_the_agent_has_spoken(void **state)
 	}
 }
 
+/* The client does not know that its data waits, and sends on: what comes behind it waits, too, and is no gap. */
+static void what_follows_held_data_waits_too(void **state)
+{
+	const struct policy_rule verified = { .require = REQUIRE_VERIFIED, .action = ACTION_BLOCK };
+	(void)state;
+	flab_needed();
+	flab_set(MODE_BLOCK, &verified);
+	for (unsigned refused = 0; refused < 2; refused++) {
+		struct flab_connection connection;
+		struct witness witness = { .verdict = refused ? IDENTITY_REFUSED : IDENTITY_VERIFIED };
+		flab_forget_events();
+		beat();
+		struct segment first = first_data(&connection), second = first;
+		second.sequence += (uint32_t)first.length;
+		assert_int_equal(flab_run(&second, false), FLAB_DROP);
+		uint64_t flow_id = flab_event(connection.client_port, EVENT_HELD)->flow_id;
+		assert_int_equal(bpf_map_update_elem(flab_map("witnesses"), &flow_id, &witness, BPF_EXIST), 0);
+		if (refused) {
+			assert_int_equal(flab_run(&second, false), FLAB_DROP);
+			assert_true(is_reset(&connection, &first, connection.client_next));
+			continue;
+		}
+		assert_int_equal(flab_run(&first, false), FLAB_NEXT);
+		assert_int_equal(flab_run(&second, false), FLAB_NEXT);
+		connection.client_next += (uint32_t)(first.length + second.length);
+		flab_close(&connection);
+		assert_int_equal(flab_event(connection.client_port, EVENT_CLOSED)->facts & (FACT(CLIENT_GAP) | FACT(BLOCKED)), 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -289,6 +319,7 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_answered_is_dropped),
 		cmocka_unit_test(a_first_fragment_that_is_stopped_becomes_whole),
 		cmocka_unit_test(data_is_held_until_the_agent_has_spoken),
+		cmocka_unit_test(what_follows_held_data_waits_too),
 	};
 	return cmocka_run_group_tests(tests, flab_setup, flab_teardown);
 }

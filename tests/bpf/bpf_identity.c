@@ -480,6 +480,27 @@ static void a_heartbeat_from_the_future_is_one(void **state)
 	lab_reset(&connection);
 }
 
+/* A policy that becomes stricter holds for what has not been judged yet, and for nothing that has. */
+static void a_stricter_policy_holds_for_what_is_not_judged_yet(void **state)
+{
+	const struct policy_rule lenient = { .require = REQUIRE_ENCRYPTED, .action = ACTION_BLOCK }, strict = verified(DOUBT_BLOCK);
+	(void)state;
+	lab_needed();
+	set(&lenient, HOLD);
+	struct lab_connection judged = shaken(), new = shaken();
+	write_record(&judged);
+	assert_comes(&judged);
+	set(&strict, HOLD);
+	write_record(&judged);
+	assert_comes(&judged);
+	assert_never_held(&judged);
+	write_record(&new);
+	assert_held(&new);
+	tell_verdict(flow_id_of(&new), IDENTITY_REFUSED);
+	push(&new);
+	assert_blocked(&new, FACT(CLIENT_DATA));
+}
+
 static void what_follows_the_first_application_data_is_not_held(void **state)
 {
 	(void)state;
@@ -915,6 +936,7 @@ int main(void)
 		TEST(a_server_hello_in_two_records_is_not_misread),
 		TEST(a_server_hello_alone_in_its_segment_is_read),
 		TEST(what_follows_the_first_application_data_is_not_held),
+		TEST(a_stricter_policy_holds_for_what_is_not_judged_yet),
 		TEST(the_witness_alone_is_enough_where_it_fits_the_rule),
 		TEST(what_was_found_of_another_flow_does_not_count),
 		TEST(a_word_of_the_witness_ends_the_waiting),

@@ -192,11 +192,8 @@ def test_a_containers_connection_that_was_there_first_counts_once(routed, serve,
     assert agent.ask("status")["counters"]["kernel"]["forwards_opened"] == 0
 
 
-@pytest.fixture
-def masquerade(routed):
-    """Source NAT at the router: what leaves by wan0 has its address."""
-    rules = ("table ip smtpwardtest {\n chain post {\n type nat hook postrouting priority 100\n"
-             " oifname wan0 masquerade\n }\n}\n")
+def with_nat(routed, chain):
+    rules = f"table ip smtpwardtest {{\n chain nat {{\n {chain}\n }}\n}}\n"
     result = subprocess.run(["nsenter", f"--net=/run/netns/{routed.ns['router']}", "nft", "-f", "-"], input=rules, text=True,
                             capture_output=True)
     if result.returncode and "syntax error" not in result.stderr:
@@ -206,6 +203,19 @@ def masquerade(routed):
     routed.run_in("router", "nft", "delete", "table", "ip", "smtpwardtest")
 
 
+@pytest.fixture
+def masquerade(routed):
+    """Source NAT at the router: what leaves by wan0 has its address."""
+    yield from with_nat(routed, "type nat hook postrouting priority 100\n oifname wan0 masquerade")
+
+
+@pytest.fixture
+def port_forward(routed):
+    """Destination NAT at the router: its own address stands for the server's."""
+    yield from with_nat(routed, "type nat hook prerouting priority -100\n"
+                                f" ip daddr {ROUTERS['client'][0]} tcp dport 25 dnat to {ADDRESSES['server'][0]}")
+
+
 @pytest.mark.parametrize("watched", [False, True], ids=["another-host", "container"])
 def test_behind_nat_it_counts_once(routed, serve, watch, masquerade, watched):
     server = serve("strip")
@@ -213,6 +223,16 @@ def test_behind_nat_it_counts_once(routed, serve, watch, masquerade, watched):
     assert smtplib(routed, ADDRESSES["server"][0], watched=watched).delivered
     expect(agent.session(), "cleartext", ["cleartext-mail", "starttls-missing"], forwarded=not watched,
            client__address=ADDRESSES["client"][0])
+    assert server.connections() == 1
+
+
+@pytest.mark.parametrize("watched", [False, True], ids=["another-host", "container"])
+def test_behind_a_port_forward_it_counts_once(routed, serve, watch, port_forward, watched):
+    server = serve("strip")
+    agent = watch()
+    assert smtplib(routed, ROUTERS["client"][0], watched=watched).delivered
+    expect(agent.session(), "cleartext", ["cleartext-mail", "starttls-missing"], forwarded=not watched,
+           client__address=ADDRESSES["client"][0], server__address=ROUTERS["client"][0])
     assert server.connections() == 1
 
 

@@ -95,6 +95,26 @@ static void doubt_follows_the_policy(void **state)
 	assert_int_equal(verdict(FACT(CLIENT_GAP), DEMAND_AUTH, ENCRYPTED), VERDICT_BLOCK);
 }
 
+/* Bytes that are missing, or were made to be, take nothing back of what is known to be bad. */
+static void a_gap_excuses_nothing(void **state)
+{
+	(void)state;
+	const uint64_t facts = FACT(CLIENT_HELLO) | FACT(SERVER_HELLO) | FACT(CLIENT_FINISHED) | FACT(SERVER_GAP);
+	const struct peer refused = { .identity = IDENTITY_REFUSED }, old = { .tls_version = 0x0301 },
+			  open = { .identity = IDENTITY_LEFT_OPEN }, good = { .identity = IDENTITY_VERIFIED };
+	struct policy_rule rule = VERIFIED;
+	assert_int_equal(verdict_of(facts, DEMAND_TLS_DATA, &rule, &refused), VERDICT_BLOCK);
+	assert_int_equal(verdict_of(facts, DEMAND_TLS_DATA, &rule, &open), VERDICT_PASS);
+	assert_int_equal(verdict_of(facts | FACT(MIDWAY), DEMAND_TLS_DATA, &rule, &refused), VERDICT_PASS);
+	/* nor is anything known to be good that may be about other bytes than the client got */
+	rule.unknown = DOUBT_BLOCK;
+	assert_int_equal(verdict_of(facts, DEMAND_TLS_DATA, &rule, &good), VERDICT_BLOCK);
+	rule = ENCRYPTED;
+	assert_int_equal(verdict_of(facts, DEMAND_TLS_DATA, &rule, &refused), VERDICT_PASS);
+	rule.min_tls = 0x0303;
+	assert_int_equal(verdict_of(facts, DEMAND_TLS_FINISHED, &rule, &old), VERDICT_BLOCK);
+}
+
 static void mail_over_lmtp_is_not_condemned(void **state)
 {
 	(void)state;
@@ -160,6 +180,7 @@ int main(void)
 		cmocka_unit_test(tls_data_needs_a_verified_peer),
 		cmocka_unit_test(a_version_below_the_minimum_is_condemned),
 		cmocka_unit_test(doubt_follows_the_policy),
+		cmocka_unit_test(a_gap_excuses_nothing),
 		cmocka_unit_test(mail_over_lmtp_is_not_condemned),
 		cmocka_unit_test(both_switches_enforce),
 		cmocka_unit_test(vectors_stop_where_they_must),

@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A forwarded segment's bytes through the dialogue machine, as smtpward.bpf.c takes those of a socket: in functions of
- * their own, with the context as their only pointer, which find the flow by the packet at hand.
+ * A segment's bytes through the dialogue machine, and those of a TLS handshake to the agent. The same for a socket's flow and
+ * for a forwarded one: whoever includes this has said before how the flow of the packet at hand is found,
+ *
+ *	static __always_inline struct flow *flow_at_hand(struct __sk_buff *skb, __u32 *end);
+ *
+ * which returns NULL if there is none, and in *end the offset where the packet's payload ends.
  */
-#ifndef SMTPWARD_BPF_FORWARD_CHUNK_H
-#define SMTPWARD_BPF_FORWARD_CHUNK_H
+#ifndef SMTPWARD_BPF_CHUNK_H
+#define SMTPWARD_BPF_CHUNK_H
 
 #include "dialogue_client.h"
 #include "dialogue_server.h"
 #include "emit.h"
-#include "forward_maps.h"
 #include "hello.h"
+#include "maps.h"
 
 /* Bytes of a chunk that go through the whole machine; the others are runs in which nothing can happen. */
 #define CLIENT_STEPS 4
@@ -23,23 +27,20 @@
 #define CHUNKS_OF_ROUND 64
 #define ROUNDS_MAX 64
 
-static __always_inline struct flow *flow_at_hand(const struct scratch *packet)
-{
-	struct forward *forward = bpf_map_lookup_elem(&forwards, &packet->key);
-	return forward ? &forward->flow : 0;
-}
+/* ---- the client's bytes ------------------------------------------------------------------------------------- */
 
-/* Takes flow->work through the bytes at offset. Returns how many it took, 0 to stop. */
+/*
+ * Takes flow->work through the bytes at offset. Returns how many it took, 0 to stop. A function of its own, so
+ * that the verifier walks the loop once; the context is the one pointer that 5.10 allows as an argument.
+ */
 __noinline int client_chunk(struct __sk_buff *skb, __u32 offset)
 {
-	struct scratch *packet = scratch_of_cpu();
-	if (!packet || offset >= packet->at.end)
-		return 0;
-	struct flow *flow = flow_at_hand(packet);
-	if (!flow)
+	__u32 end;
+	struct flow *flow = flow_at_hand(skb, &end);
+	if (!flow || offset >= end)
 		return 0;
 	struct client_parser *work = &flow->work;
-	__u32 left = packet->at.end - offset;
+	__u32 left = end - offset;
 	__u32 taken = client_skip(work, left);
 	if (taken)
 		return (int)taken;
@@ -75,17 +76,70 @@ __noinline int client_round(struct __sk_buff *skb, __u32 offset)
 	return (int)offset;
 }
 
-/* The same for the server's bytes, which are never taken back. */
+static __always_inline void client_has_gap(struct client_parser *client)
+{
+	client->facts |= FACT(CLIENT_GAP);
+	client->state = CLIENT_OPAQUE;
+}
+
+/* Takes flow->work through the segment's bytes from offset to end. */
+static __always_inline void client_segment(struct __sk_buff *skb, struct flow *flow, __u32 offset, __u32 end)
+{
+	__u32 before = offset;
+	client_segment_start(&flow->work, &flow->server);
+	for (int i = 0; i < ROUNDS_MAX && offset < end; i++) {
+		before = offset;
+		offset = (__u32)client_round(skb, before);
+		if (offset == before)
+			break;
+	}
+	__builtin_memset(flow->client_chunk, 0, sizeof(flow->client_chunk));
+	if (offset >= end)
+		return;
+	if (offset != before)
+		client_overworked(&flow->work);
+	else
+		client_has_gap(&flow->work);
+}
+
+/* ---- a handshake's ------------------------------------------------------------------------------------------ */
+
+__noinline int handshake_chunk(struct __sk_buff *skb, __u32 offset, __u32 from_server)
+{
+	__u32 end;
+	struct flow *flow = flow_at_hand(skb, &end);
+	return flow ? handshake_piece(skb, flow, offset, end, from_server) : 0;
+}
+
+/*
+ * Tells the agent the handshake bytes of a segment that a parser has gone through. was and is: the parser is in TLS,
+ * before and after. TLS that begins anywhere but at a segment's start is none that a TLS library has begun.
+ */
+static __always_inline void tell_handshake(struct __sk_buff *skb, __u32 offset, bool was, bool is, __u32 from_server)
+{
+	__u8 first = 0;
+	if (!was && !is)
+		return;
+	if (!was && (bpf_skb_load_bytes(skb, offset, &first, 1) || !tls_type_is_valid(first)))
+		return;
+	for (int i = 0; i < HANDSHAKE_LIMIT / HANDSHAKE_CHUNK; i++) {
+		int sent = handshake_chunk(skb, offset, from_server);
+		if (sent <= 0)
+			break;
+		offset += (__u32)sent;
+	}
+}
+
+/* ---- the server's bytes, which are never taken back ---------------------------------------------------------- */
+
 __noinline int server_chunk(struct __sk_buff *skb, __u32 offset)
 {
-	struct scratch *packet = scratch_of_cpu();
-	if (!packet || offset >= packet->at.end)
-		return 0;
-	struct flow *flow = flow_at_hand(packet);
-	if (!flow)
+	__u32 end;
+	struct flow *flow = flow_at_hand(skb, &end);
+	if (!flow || offset >= end)
 		return 0;
 	struct server_parser *server = &flow->server;
-	__u32 left = packet->at.end - offset;
+	__u32 left = end - offset;
 	__u32 taken = server_skip(server, left);
 	if (taken)
 		return (int)taken;
@@ -120,55 +174,6 @@ __noinline int server_round(struct __sk_buff *skb, __u32 offset)
 	return (int)offset;
 }
 
-__noinline int handshake_chunk(struct __sk_buff *skb, __u32 offset, __u32 from_server)
-{
-	struct scratch *packet = scratch_of_cpu();
-	struct flow *flow = packet ? flow_at_hand(packet) : 0;
-	return flow ? handshake_piece(skb, flow, offset, packet->at.end, from_server) : 0;
-}
-
-/* As in smtpward.bpf.c: tells the agent the handshake bytes of a segment that a parser has gone through. */
-static __always_inline void tell_handshake(struct __sk_buff *skb, __u32 offset, bool was, bool is, __u32 from_server)
-{
-	__u8 first = 0;
-	if (!was && !is)
-		return;
-	if (!was && (bpf_skb_load_bytes(skb, offset, &first, 1) || !tls_type_is_valid(first)))
-		return;
-	for (int i = 0; i < HANDSHAKE_LIMIT / HANDSHAKE_CHUNK; i++) {
-		int sent = handshake_chunk(skb, offset, from_server);
-		if (sent <= 0)
-			break;
-		offset += (__u32)sent;
-	}
-}
-
-static __always_inline void client_has_gap(struct client_parser *client)
-{
-	client->facts |= FACT(CLIENT_GAP);
-	client->state = CLIENT_OPAQUE;
-}
-
-/* Takes flow->work through the segment from offset on. */
-static __always_inline void client_segment(struct __sk_buff *skb, struct flow *flow, __u32 offset, __u32 end)
-{
-	__u32 before = offset;
-	client_segment_start(&flow->work, &flow->server);
-	for (int i = 0; i < ROUNDS_MAX && offset < end; i++) {
-		before = offset;
-		offset = (__u32)client_round(skb, before);
-		if (offset == before)
-			break;
-	}
-	__builtin_memset(flow->client_chunk, 0, sizeof(flow->client_chunk));
-	if (offset >= end)
-		return;
-	if (offset != before)
-		client_overworked(&flow->work);
-	else
-		client_has_gap(&flow->work);
-}
-
 static __always_inline void server_has_gap(struct flow *flow)
 {
 	if (!(flow->server.facts & FACT(SERVER_GAP)))
@@ -177,7 +182,7 @@ static __always_inline void server_has_gap(struct flow *flow)
 	flow->server.opaque = 1;
 }
 
-/* Takes the server's parser through the bytes from start to end. */
+/* Takes the server's parser through the segment's bytes from start to end. */
 static __always_inline void server_segment(struct __sk_buff *skb, struct flow *flow, __u32 start, __u32 end)
 {
 	__u32 offset = start, before = start;
