@@ -10,7 +10,7 @@ import signal
 import time
 
 from harness.lab import wait_until
-from harness.life import SECRET, Senders, attached, blocked_flows, detach, folders, is_running
+from harness.life import SECRET, Senders, attached, blocked_flows, detach, folders
 
 KILLS = int(os.environ.get("KILLS", "50"))
 
@@ -24,8 +24,7 @@ def kill_one_or_all(agent):
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-    agent.process.wait(timeout=30)
-    wait_until(lambda: not any(map(is_running, pids)), "no process of the agent is left", 30)
+    agent.wait_gone()
 
 
 def test_killed_at_random_moments(lab, serve, watch):
@@ -47,8 +46,7 @@ def test_killed_at_random_moments(lab, serve, watch):
     assert seen["answered"] == 0 and seen["stuck"] == 0, seen
     assert seen["stopped"] == seen["attempts"] > 0, seen
     wait_until(lambda: not blocked_flows(lab), "no blocked flow is left", 30)
-    agent.signal(signal.SIGKILL)
-    kill_one_or_all(agent)
+    agent.kill()
     assert folders(lab) == kept
     result = detach(lab)
     assert result.returncode == 0, result

@@ -257,7 +257,7 @@ connection = socket.create_connection(("192.0.2.9", 25))
 connection.send(b"MAIL FROM:<a>\\r\\n")
 try:
     connection.recv(99)
-except ConnectionError:
+except OSError:  # by the agent, or where that is slow by the kernel
     print("stopped")
 """
 
