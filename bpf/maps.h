@@ -153,7 +153,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, POLICY_MAX_RULES);
+	__uint(max_entries, 2 * POLICY_MAX_RULES); /* another policy's are in before those of the last one go */
 	__type(key, struct policy_key);
 	__type(value, struct policy_entry);
 } rules SEC(".maps");

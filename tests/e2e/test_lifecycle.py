@@ -194,6 +194,21 @@ def test_reload_brings_a_new_policy(lab, serve, watch):
     assert programs.swaks(lab, "192.0.2.2").delivered
 
 
+def test_reload_replaces_every_rule_of_a_large_policy(lab, watch):
+    """The new rules are in before the old ones go: for a moment there are those of both."""
+    def rules(network):
+        return {"rules": [{"to": f"10.{network}.{n // 256}.{n % 256}", "require": "none", "reason": f"net {network}"}
+                          for n in range(3000)]}
+    agent = watch(mode="block", policy=rules(1))
+    for network in (2, 3):
+        agent.config["policy"] = rules(network)
+        agent.write_config()
+        result = agent.run("policy", "reload")
+        assert result.returncode == 0, result
+    assert "net 3" in agent.run("policy", "test", "10.3.7.7", "25").stdout
+    assert "net 2" not in agent.run("policy", "test", "10.2.7.7", "25").stdout
+
+
 def test_alerts_file_is_reopened(lab, serve, watch):
     serve("strip")
     agent = watch()
