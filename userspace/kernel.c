@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include <cap-ng.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -264,18 +263,22 @@ uint64_t kernel_ring_size(const struct kernel *kernel)
 	return bpf_map__max_entries(kernel->bpf->maps.events);
 }
 
+/* Where not every network namespace can be looked into, a flow is over with the process that opened it. */
+static int unless_over(const struct kernel *kernel, const struct flow_event *event, int result)
+{
+	return result == -EPERM && sock_diag_owner_is_over(kernel->diag, event) ? -ENOENT : result;
+}
+
 int kernel_destroy_socket(struct kernel *kernel, const struct flow_event *event)
 {
-	return sock_diag_destroy(kernel->diag, event);
+	return unless_over(kernel, event, sock_diag_destroy(kernel->diag, event));
 }
 
 int kernel_find_socket(struct kernel *kernel, const struct flow_event *event)
 {
 	if (event->ifindex)
 		return kernel_forward_find(kernel, event);
-	int found = sock_diag_find(kernel->diag, event);
-	/* where not every network namespace can be looked into, a flow is over with the process that opened it */
-	return found == -EPERM && event->pid && kill((pid_t)event->pid, 0) < 0 && errno == ESRCH ? -ENOENT : found;
+	return unless_over(kernel, event, sock_diag_find(kernel->diag, event));
 }
 
 int kernel_set_identity(struct kernel *kernel, uint64_t flow_id, enum identity identity)

@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,26 +30,40 @@
 enum { FIN_WAIT2 = 5, TIME_WAIT = 6 };
 
 #define NAMESPACES_MAX 64      /* kept open at once */
-#define NAMESPACES_SEARCHED 1024 /* looked into for one socket */
+#define PROCESSES_SEARCHED 16384 /* for the namespace of one socket; a large machine has thousands of kernel threads alone */
+#define INITIAL_PID_NAMESPACE 0xEFFFFFFCU /* PROC_PID_INIT_INO, include/linux/proc_ns.h */
 
 struct netns {
 	int fd; /* netlink socket in it; -1: free */
 	uint64_t cookie; /* 0: not known (before Linux 5.14) */
 	ino_t inode;
 	uint64_t used; /* for eviction */
+	uint64_t searched; /* number of the last search that asked in it */
 	unsigned idle; /* calls of sock_diag_tidy() since */
 };
 
 struct sock_diag {
 	struct netns netns[NAMESPACES_MAX];
-	uint64_t clock;
+	uint64_t clock, searches;
+	ino_t own; /* network namespace: it takes no right to stay in that */
+	bool sees_all; /* processes of this machine: else there may be namespaces that none of those in /proc is in */
 };
+
+static ino_t inode_of(const char *path)
+{
+	struct stat status;
+	return stat(path, &status) == 0 ? status.st_ino : 0;
+}
 
 struct sock_diag *sock_diag_new(void)
 {
 	struct sock_diag *diag = calloc(1, sizeof(*diag));
-	for (unsigned i = 0; diag && i < NAMESPACES_MAX; i++)
+	if (!diag)
+		return NULL;
+	for (unsigned i = 0; i < NAMESPACES_MAX; i++)
 		diag->netns[i].fd = -1;
+	diag->own = inode_of("/proc/self/ns/net");
+	diag->sees_all = inode_of("/proc/self/ns/pid") == INITIAL_PID_NAMESPACE;
 	return diag;
 }
 
@@ -147,7 +162,7 @@ static struct netns *netns_of(struct sock_diag *diag, const char *path)
 	}
 	struct netns *netns = slot_for(diag, status.st_ino);
 	if (netns->fd < 0) {
-		int socket_fd = sock_diag_open_in(fd);
+		int socket_fd = sock_diag_open_in(status.st_ino == diag->own ? -1 : fd);
 		if (socket_fd < 0) {
 			close(fd);
 			errno = -socket_fd;
@@ -223,31 +238,49 @@ static int ask_in(struct netns *netns, __u16 type, const struct flow_event *even
 	return answer.error.error == -ESTALE ? -ENOENT : answer.error.error; /* ESTALE: another socket has its place */
 }
 
-/* The connecting process may be gone, or may have the socket from another namespace: look into all of them. */
-static int ask_anywhere(struct sock_diag *diag, __u16 type, const struct flow_event *event)
+struct search {
+	unsigned processes;
+	bool whole;   /* no namespace was left out */
+	bool in_its_own; /* the flow's namespace, by its cookie */
+};
+
+/* The process's namespace, if it may be the flow's and was not asked in before. */
+static int ask_at(struct sock_diag *diag, struct search *search, const char *pid, __u16 type, const struct flow_event *event)
 {
 	char path[64];
-	unsigned looked = 0, closed = 0;
-	bool asked = false; /* in the flow's own namespace */
+	snprintf(path, sizeof(path), "/proc/%.20s/ns/net", pid);
+	struct netns *netns = netns_of(diag, path);
+	search->processes++;
+	search->whole &= netns || errno == ENOENT;
+	if (!netns || netns->searched == diag->searches)
+		return -ENOENT;
+	netns->searched = diag->searches;
+	if (event->netns_cookie && netns->cookie && netns->cookie != event->netns_cookie)
+		return -ENOENT;
+	search->in_its_own |= event->netns_cookie && netns->cookie;
+	return ask_in(netns, type, event);
+}
+
+/*
+ * The connecting process may be gone, or may have the socket from another namespace: look into all of them. Where the flow's
+ * own cannot be told from others it may still be one that we may not enter, or whose processes we do not see (hidepid).
+ */
+static int ask_anywhere(struct sock_diag *diag, __u16 type, const struct flow_event *event)
+{
+	struct search search = { .whole = diag->sees_all };
 	int result = -ENOENT;
 	DIR *proc = opendir("/proc");
 	if (!proc)
 		return -errno;
-	for (struct dirent *entry; result != 0 && looked < NAMESPACES_SEARCHED && (entry = readdir(proc));) {
-		if (!isdigit((unsigned char)entry->d_name[0]))
-			continue;
-		snprintf(path, sizeof(path), "/proc/%.20s/ns/net", entry->d_name);
-		struct netns *netns = netns_of(diag, path);
-		looked++;
-		closed += !netns && errno != ENOENT;
-		if (!netns || (event->netns_cookie && netns->cookie && netns->cookie != event->netns_cookie))
-			continue;
-		asked = true;
-		result = ask_in(netns, type, event);
+	diag->searches++;
+	for (struct dirent *entry; result == -ENOENT && search.processes < PROCESSES_SEARCHED && (entry = readdir(proc));) {
+		if (isdigit((unsigned char)entry->d_name[0]))
+			result = ask_at(diag, &search, entry->d_name, type, event);
 	}
 	closedir(proc);
-	/* it may be in one that we may not enter, or whose processes are hidden from us (hidepid) */
-	return result == -ENOENT && (closed || !asked) ? -EPERM : result;
+	search.whole &= search.processes < PROCESSES_SEARCHED;
+	bool sure = event->netns_cookie ? search.in_its_own : search.whole;
+	return result == -ENOENT && !sure ? -EPERM : result;
 }
 
 static int ask(struct sock_diag *diag, __u16 type, const struct flow_event *event)
@@ -263,7 +296,8 @@ static int ask(struct sock_diag *diag, __u16 type, const struct flow_event *even
 	snprintf(path, sizeof(path), "/proc/%u/ns/net", event->pid);
 	struct netns *netns = netns_of(diag, event->pid ? path : "/proc/self/ns/net");
 	int result = netns ? ask_in(netns, type, event) : -ENOENT;
-	return result == -ENOENT ? ask_anywhere(diag, type, event) : result;
+	bool in_its_own = netns && event->netns_cookie && netns->cookie == event->netns_cookie;
+	return result == -ENOENT && !in_its_own ? ask_anywhere(diag, type, event) : result;
 }
 
 int sock_diag_destroy(struct sock_diag *diag, const struct flow_event *event)
@@ -274,4 +308,9 @@ int sock_diag_destroy(struct sock_diag *diag, const struct flow_event *event)
 int sock_diag_find(struct sock_diag *diag, const struct flow_event *event)
 {
 	return ask(diag, SOCK_DIAG_BY_FAMILY, event);
+}
+
+bool sock_diag_owner_is_over(const struct sock_diag *diag, const struct flow_event *event)
+{
+	return diag->sees_all && event->pid && kill((pid_t)event->pid, 0) < 0 && errno == ESRCH;
 }

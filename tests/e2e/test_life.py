@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """What the kernel does once the agent is gone, when it is replaced, and how it is all taken away."""
+import ipaddress
 import json
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 
 import pytest
 
 from harness import CLIENTS, programs
 from harness.lab import sh, wait_until
-from harness.life import OTHER_ABI, SECRET, Senders, attached, blocked_flows, detach, folders
+from harness.life import BLOCKED, OTHER_ABI, SECRET, Senders, attached, blocked_flows, detach, folders, netns_cookie
 from harness.programs import PYTHON, SENDER, STOPPED
 
 GREET = [["expect", "220"], ["send", "EHLO x\r\n"], ["expect", "250 "]]
@@ -131,6 +134,49 @@ def test_detach_is_for_root(lab):
     result = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", cli, "detach"],
                             capture_output=True, text=True, cwd="/")
     assert result.returncode == 77 and "root" in result.stderr, result
+
+
+# ---- another agent ------------------------------------------------------------------------------------------
+
+
+def over_for_sure():
+    """Writes down a blocked flow of this namespace whose socket is gone. Returns a function that says whether it is there still."""
+    with socket.socket() as gone:
+        cookie, netns = (gone.getsockopt(socket.SOL_SOCKET, option, 8) for option in (57, 71))  # SO_COOKIE, SO_NETNS_COOKIE
+    entry = struct.pack("=QQ8sIIHHI", 1, 1, netns, 0, 0, 1, 25, 0) + 2 * ipaddress.ip_address("::ffff:192.0.2.2").packed
+    sh("bpftool", "map", "update", "pinned", BLOCKED, "key", *hexadecimal(cookie), "value", *hexadecimal(entry))
+    return lambda: sh("bpftool", "map", "lookup", "pinned", BLOCKED, "key", *hexadecimal(cookie), check=False).returncode == 0
+
+
+def hexadecimal(octets):
+    return [f"{octet:#04x}" for octet in octets]
+
+
+def test_an_agent_beside_forgets_no_flow_that_it_cannot_look_for(lab, serve, watch):
+    """The map of blocked flows is one for all agents; this one may not enter the flow's network namespace."""
+    if not netns_cookie(lab):
+        pytest.skip("this kernel gives network namespaces no cookies")
+    server = serve("strip")
+    agent = watch(mode="monitor", on_exit="keep")
+    child, go_on = greeted(lab)
+    agent.set_mode("block")
+    agent.signal(signal.SIGSTOP)
+    go_on()
+    wait_until(lambda: blocked_flows(lab), "the flow is blocked")
+    beside = lab.cgroup / "beside"
+    beside.mkdir()
+    try:
+        other = watch(mode="block", cgroup=beside, privileges={"user": "nobody", "hardening": "available", "containers": False})
+        is_there = over_for_sure()
+        wait_until(lambda: not is_there(), "the other agent has looked through the map")
+        assert child.poll() is None and len(blocked_flows(lab)) == 1
+        agent.signal(signal.SIGCONT)
+        assert report_of(child)["error"] == "ECONNABORTED", "its own agent ends it"
+        wait_until(lambda: not blocked_flows(lab), "then it is forgotten")
+        assert other.stop() == 0
+    finally:
+        beside.rmdir()
+    server.assert_nothing(SENDER, "MAIL")
 
 
 # ---- another ABI version ------------------------------------------------------------------------------------
