@@ -118,38 +118,6 @@ static bool load(struct kernel *kernel, const struct config *config, const struc
 	return true;
 }
 
-/* Bytes first, connect last: the first flow that is followed is followed from its first byte. */
-static bool attach(struct kernel *kernel, struct kernel_problem *problem)
-{
-	const struct {
-		const char *name;
-		enum bpf_attach_type type;
-		const struct bpf_program *program;
-	} hooks[HOOKS] = {
-		{ "cgroup/ingress", BPF_CGROUP_INET_INGRESS, kernel->bpf->progs.smtpward_ingress },
-		{ "cgroup/egress", BPF_CGROUP_INET_EGRESS, kernel->bpf->progs.smtpward_egress },
-		{ "cgroup/sockops", BPF_CGROUP_SOCK_OPS, kernel->bpf->progs.smtpward_sockops },
-		{ "cgroup/connect6", BPF_CGROUP_INET6_CONNECT, kernel->bpf->progs.smtpward_connect6 },
-		{ "cgroup/connect4", BPF_CGROUP_INET4_CONNECT, kernel->bpf->progs.smtpward_connect4 },
-	};
-	for (unsigned i = 0; i < HOOKS; i++)
-		kernel->hooks[i].name = hooks[i].name;
-	for (unsigned i = 0; i < HOOKS; i++) {
-		int program = bpf_program__fd(hooks[i].program);
-		kernel->links[i] = kernel_pins_adopt_link(kernel, hooks[i].name, program);
-		if (kernel->links[i] < 0)
-			kernel->links[i] = bpf_link_create(program, cgroup_fd(kernel->cgroup), hooks[i].type, NULL);
-		if (kernel->links[i] < 0) {
-			snprintf(kernel->hooks[i].error, sizeof(kernel->hooks[i].error), "%s", strerror(errno));
-			say(problem, EX_UNAVAILABLE, "%s cannot be attached to %s: %s", hooks[i].name,
-			    cgroup_attach_path(kernel->cgroup), strerror(errno));
-			return false;
-		}
-		kernel->hooks[i].attached = true;
-	}
-	return true;
-}
-
 int kernel_set_mode(struct kernel *kernel, enum policy_mode mode)
 {
 	bool pins = mode == MODE_BLOCK || kernel->on_exit == EXIT_KEEP;
@@ -196,6 +164,7 @@ struct kernel *kernel_open(const struct config *config, const struct kernel_proc
 		return NULL;
 	memset(kernel->links, -1, sizeof(kernel->links));
 	kernel->pin_lock = -1;
+	pthread_mutex_init(&kernel->place_lock, NULL);
 	kernel->on_exit = config->on_exit;
 	kernel->library_reader = processes->library_reader;
 	problem->exit_code = config->cgroup ? EX_CONFIG : EX_UNAVAILABLE;
@@ -208,8 +177,12 @@ struct kernel *kernel_open(const struct config *config, const struct kernel_proc
 		goto failed;
 	kernel_heartbeat(kernel);
 	forget_senders(kernel);
-	if (!attach(kernel, problem))
+	const struct kernel_hook *missing = kernel_attach(kernel);
+	if (missing) {
+		say(problem, EX_UNAVAILABLE, "%s cannot be attached to %s: %s", missing->name, cgroup_attach_path(kernel->cgroup),
+		    missing->error);
 		goto failed;
+	}
 	kernel_adopt(kernel, config);
 	kernel_heartbeat(kernel);
 	int error = kernel_forward_open(kernel, config); /* behind that: what is a socket's of this host is not forwarded */

@@ -78,6 +78,9 @@ void kernel_replace_start(struct kernel *kernel)
 
 void kernel_replace_tidy(struct kernel *kernel)
 {
-	if (kernel->replacing)
-		kernel->replacing = kernel_pins_others(kernel, let_go, kernel);
+	if (!kernel->replacing)
+		return;
+	pthread_mutex_lock(&kernel->place_lock);
+	kernel->replacing = kernel_pins_others(kernel, let_go, kernel);
+	pthread_mutex_unlock(&kernel->place_lock);
 }

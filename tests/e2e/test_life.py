@@ -12,7 +12,7 @@ import pytest
 
 from harness import CLIENTS, programs
 from harness.lab import sh, wait_until
-from harness.life import BLOCKED, OTHER_ABI, SECRET, Senders, attached, blocked_flows, detach, folders, netns_cookie
+from harness.life import BLOCKED, OTHER_ABI, PINS, SECRET, Senders, attached, blocked_flows, detach, folders, netns_cookie
 from harness.programs import PYTHON, SENDER, STOPPED
 
 GREET = [["expect", "220"], ["send", "EHLO x\r\n"], ["expect", "250 "]]
@@ -124,6 +124,8 @@ def test_detach_by_force(lab, watch):
     agent = watch(mode="block")
     assert detach(lab, "--force").returncode == 0
     assert attached(lab) == []
+    wait_until(lambda: agent.ask("status")["health"] != "ok", "status says that the hooks are gone")
+    assert not any(hook["attached"] for hook in agent.ask("status")["hooks"])
     assert agent.stop() == 0
 
 
@@ -134,6 +136,42 @@ def test_detach_is_for_root(lab):
     result = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", cli, "detach"],
                             capture_output=True, text=True, cwd="/")
     assert result.returncode == 77 and "root" in result.stderr, result
+
+
+# ---- its cgroup ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["monitor", "block"])
+def test_a_cgroup_that_is_made_again(lab, serve, watch, mode):
+    """As a service's is, whenever it is restarted: the hooks of the old one are gone, and nothing else says so."""
+    server = serve("strip")
+    service = lab.cgroup / "service"
+    service.mkdir()
+    agent = watch(mode=mode, cgroup=service)
+    before = service.stat().st_ino
+    service.rmdir()
+    status = wait_until(lambda: (told := agent.ask("status"))["health"] != "ok" and told, "status says that the hooks are gone")
+    assert not any(hook["attached"] for hook in status["hooks"]), status["hooks"]
+    service.mkdir()
+    try:
+        wait_until(lambda: agent.ask("status")["health"] == "ok", "the hooks are on the new cgroup")
+        result = programs.raw(lab, "192.0.2.2", 25, GREET + MAIL, cgroup=service)
+        assert (result.report["error"] in STOPPED) == (mode == "block"), result.report
+        assert agent.session()["outcome"] == ("blocked" if mode == "block" else "cleartext")
+        here = f"{service.stat().st_ino}-"
+        assert [folder.name.startswith(here) for folder in PINS.glob("*-*") if folder.is_dir()] == [True] * (mode == "block")
+        agent.kill()
+        result = programs.raw(lab, "192.0.2.2", 25, GREET + MAIL, cgroup=service)
+        assert (result.report["error"] in STOPPED) == (mode == "block"), result.report
+        agent.start()
+        status = agent.ask("status")
+        assert status["health"] == "ok", status["reasons"]
+        assert agent.stop() == 0
+        assert not list(PINS.glob(f"{before}-*")) and not list(PINS.glob(f"{here}*"))
+    finally:
+        service.rmdir()
+    if mode == "block":
+        server.assert_nothing(SENDER, "MAIL")
 
 
 # ---- another agent ------------------------------------------------------------------------------------------
