@@ -3,10 +3,7 @@
  * The witness's uprobes, on the very library files that senders map: those that the dynamic linker finds, from the start;
  * others (containers' copies, programs with OpenSSL inside) as they appear, for as long as anybody maps them.
  */
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +13,7 @@
 
 #include "kernel_witness_pins.h"
 #include "library_reader.h"
+#include "library_search.h"
 #include "seccomp_trial.h"
 #include "witness.h"
 
@@ -52,7 +50,7 @@ struct kernel_witness {
 	struct file_identity strangers[STRANGERS_MAX];
 	unsigned strangers_next;
 	bool has_cookies;
-	const struct kernel *kernel;
+	struct kernel *kernel;
 	char pins[PIN_PATH_SIZE]; /* the folder of them */
 	unsigned pin_round;       /* the kernel's, when the pins were last looked after */
 	int library_reader; /* -1: it has ended */
@@ -247,16 +245,16 @@ static unsigned functions_of(const struct library *library)
 	return functions;
 }
 
-/* The slot for a file that is new; -1: there is none. Without cookies there can be one file only with each function. */
+/* The slot for a file that is new; -ENOSPC: all are taken. Without cookies there can be one file only with each function: -ENOENT. */
 static int free_slot(const struct kernel_witness *witness, const struct library *library)
 {
-	int slot = -1;
+	int slot = -ENOSPC;
 	for (int i = WITNESS_LIBRARIES_MAX - 1; i >= 0; i--) {
 		const struct watched_file *file = &witness->files[i];
 		if (!file->link_count)
 			slot = i;
 		else if (!witness->has_cookies && file->functions & functions_of(library))
-			return -1;
+			return -ENOENT;
 	}
 	return slot;
 }
@@ -305,9 +303,17 @@ static int read_library(struct kernel_witness *witness, int fd, struct library *
 	return result;
 }
 
-/* Takes in the file behind fd, which is known as name to whoever maps it. */
-static void consider(struct kernel_witness *witness, int fd, const char *name, bool lasting)
+static void note_failure(struct kernel_witness *witness, int error)
 {
+	witness->state.failed++;
+	snprintf(witness->state.error, sizeof(witness->state.error), "%llu library files are not watched: %s",
+		 (unsigned long long)witness->state.failed, error == -ENOSPC ? "there are too many" : strerror(-error));
+}
+
+/* Takes in the file behind fd, which is known as name to whoever maps it. */
+static void consider(void *context, int fd, const char *name, bool lasting)
+{
+	struct kernel_witness *witness = context;
 	struct library library;
 	struct stat status;
 	if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
@@ -321,12 +327,13 @@ static void consider(struct kernel_witness *witness, int fd, const char *name, b
 	}
 	if (is_stranger(witness, &identity))
 		return;
-	int slot = read_library(witness, fd, &library) == 0 ? free_slot(witness, &library) : -1;
-	int error = slot >= 0 ? attach(witness, (unsigned)slot, fd, &library) : -ENOENT;
+	int slot = read_library(witness, fd, &library) == 0 ? free_slot(witness, &library) : -ENOENT;
+	int error = slot >= 0 ? attach(witness, (unsigned)slot, fd, &library) : slot;
 	if (error) {
 		if (slot >= 0)
 			detach(witness, (unsigned)slot, NULL, NULL);
-		witness->state.failed += error != -ENOENT;
+		if (error != -ENOENT)
+			note_failure(witness, error);
 		witness->strangers[witness->strangers_next++ % STRANGERS_MAX] = identity;
 		return;
 	}
@@ -337,95 +344,6 @@ static void consider(struct kernel_witness *witness, int fd, const char *name, b
 	tell(file, &library, name);
 	pair(witness, (unsigned)slot);
 	pin_file(witness, (unsigned)slot);
-}
-
-static bool is_tls_library(const char *path)
-{
-	static const char *const names[] = { "libssl", "libcrypto", "libgnutls" };
-	const char *slash = strrchr(path, '/');
-	for (size_t i = 0; slash && i < sizeof(names) / sizeof(names[0]); i++) {
-		if (strncmp(slash + 1, names[i], strlen(names[i])) == 0 && strstr(slash, ".so"))
-			return true;
-	}
-	return false;
-}
-
-#define LINKER_CACHE "/etc/ld.so.cache"
-#define LINKER_CACHE_MAX (4 * 1024 * 1024)
-
-/* The cache ends in a table of NUL-terminated texts, full paths among them; that is all that is needed of it. */
-static void consider_linker_cache(struct kernel_witness *witness)
-{
-	char *bytes = malloc(LINKER_CACHE_MAX + 1);
-	int fd = open(LINKER_CACHE, O_RDONLY | O_CLOEXEC);
-	ssize_t size = bytes && fd >= 0 ? read(fd, bytes, LINKER_CACHE_MAX) : 0;
-	if (fd >= 0)
-		close(fd);
-	if (size > 0)
-		bytes[size] = 0;
-	for (ssize_t at = 0, length; at < size; at += length + 1) {
-		const char *text = bytes + at;
-		length = (ssize_t)strlen(text);
-		if (*text != '/' || !is_tls_library(text))
-			continue;
-		int library = open(text, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-		if (library < 0)
-			continue;
-		consider(witness, library, text, true);
-		close(library);
-	}
-	free(bytes);
-}
-
-/* One line of /proc/PID/maps: "start-end r-xp offset dev inode  path". */
-static void consider_mapping(struct kernel_witness *witness, const char *pid, const char *exe, char *line)
-{
-	char range[64], permissions[8], file[128];
-	unsigned long inode;
-	int path_at = 0;
-	line[strcspn(line, "\n")] = 0;
-	if (sscanf(line, "%63s %7s %*s %*s %lu %n", range, permissions, &inode, &path_at) < 3 || !path_at ||
-	    !strchr(permissions, 'x') || line[path_at] != '/')
-		return;
-	const char *path = line + path_at;
-	if (!is_tls_library(path) && (!exe || strcmp(path, exe) != 0))
-		return;
-	snprintf(file, sizeof(file), "/proc/%s/map_files/%s", pid, range);
-	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return;
-	consider(witness, fd, path, false);
-	close(fd);
-}
-
-/* The libraries that a process maps, and its program itself: some have OpenSSL inside. */
-static void consider_process(struct kernel_witness *witness, const char *pid)
-{
-	char path[64], exe[512], line[1024];
-	snprintf(path, sizeof(path), "/proc/%.20s/exe", pid);
-	ssize_t length = readlink(path, exe, sizeof(exe) - 1);
-	if (length > 0)
-		exe[length] = 0;
-	snprintf(path, sizeof(path), "/proc/%.20s/maps", pid);
-	FILE *maps = fopen(path, "re");
-	while (maps && fgets(line, sizeof(line), maps))
-		consider_mapping(witness, pid, length > 0 ? exe : NULL, line);
-	if (maps)
-		fclose(maps);
-}
-
-/* Returns false if the processes cannot be looked at. */
-static bool consider_processes(struct kernel_witness *witness)
-{
-	DIR *proc = opendir("/proc");
-	if (!proc)
-		return false;
-	for (struct dirent *entry; (entry = readdir(proc));) {
-		if (isdigit((unsigned char)entry->d_name[0]))
-			consider_process(witness, entry->d_name);
-	}
-	closedir(proc);
-	return true;
 }
 
 /* ---- open and close --------------------------------------------------------------------------------------- */
@@ -464,6 +382,7 @@ static const struct kernel_witness_state *fail(struct kernel_witness *witness, c
 static void look_after_pins(struct kernel_witness *witness)
 {
 	unsigned round = witness->kernel->pin_round;
+	witness_pins_follow(witness->kernel, witness->pins);
 	if (round == witness->pin_round)
 		return;
 	witness->pin_round = round;
@@ -480,8 +399,8 @@ static const struct kernel_witness_state *start(struct kernel *kernel, struct ke
 	if (!uretprobe_survives_seccomp(witness->bpf->progs.witness_trial))
 		return fail(witness, "this kernel kills processes under seccomp that meet a uretprobe, or has no uprobes", 0);
 	witness->state.active = true;
-	consider_linker_cache(witness);
-	consider_processes(witness);
+	library_search_linker(consider, witness);
+	library_search_processes(consider, witness);
 	look_after_pins(witness);
 	kernel->settings.witness = 1;
 	error = kernel_write_settings(kernel);
@@ -539,7 +458,7 @@ void kernel_witness_sender(struct kernel *kernel, uint32_t pid)
 		return;
 	snprintf(text, sizeof(text), "%u", pid);
 	look_after_pins(kernel->witness);
-	consider_process(kernel->witness, text);
+	library_search_process(text, consider, kernel->witness);
 }
 
 void kernel_witness_tidy(struct kernel *kernel)
@@ -549,15 +468,18 @@ void kernel_witness_tidy(struct kernel *kernel)
 	if (!witness || !witness->state.active)
 		return;
 	look_after_pins(witness);
-	for (unsigned i = 0; i < WITNESS_LIBRARIES_MAX; i++) {
-		witness->files[i].mapped = false;
+	for (unsigned i = 0; i < WITNESS_LIBRARIES_MAX; i++)
+		witness->files[i].mapped = witness->files[i].lasting = false;
+	library_search_linker(consider, witness); /* an update puts another file in a library's place */
+	for (unsigned i = 0; i < WITNESS_LIBRARIES_MAX; i++)
 		needed |= witness->files[i].link_count && !witness->files[i].lasting;
-	}
-	if (!needed || !consider_processes(witness))
+	if (!needed || !library_search_processes(consider, witness))
 		return;
 	for (unsigned i = 0; i < WITNESS_LIBRARIES_MAX; i++) {
-		if (witness->files[i].link_count && !witness->files[i].lasting && !witness->files[i].mapped)
-			detach(witness, i, NULL, NULL);
+		if (!witness->files[i].link_count || witness->files[i].lasting || witness->files[i].mapped)
+			continue;
+		detach(witness, i, NULL, NULL);
+		memset(witness->strangers, 0, sizeof(witness->strangers)); /* there is room for one that had found none */
 	}
 }
 
