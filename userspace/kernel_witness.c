@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "kernel_witness_pins.h"
+#include "library_files.h"
 #include "library_reader.h"
 #include "library_search.h"
 #include "seccomp_trial.h"
@@ -24,18 +25,10 @@
 #pragma GCC diagnostic pop
 
 #define PROBES_MAX 18 /* on one file */
-#define STRANGERS_MAX 4096 /* files without anything to watch, remembered */
-
-/* What tells a file from another. Containers of one image share a file, under a device number for each. */
-struct file_identity {
-	ino_t inode;
-	off_t size;
-	struct timespec modified, changed;
-};
 
 struct watched_file {
 	struct kernel_library told;
-	struct file_identity identity;
+	struct library_file_identity identity;
 	struct bpf_link *links[PROBES_MAX];
 	unsigned link_count;
 	unsigned functions; /* that it has, a bit each */
@@ -47,8 +40,7 @@ struct kernel_witness {
 	struct witness_bpf *bpf;
 	struct kernel_witness_state state;
 	struct watched_file files[WITNESS_LIBRARIES_MAX];
-	struct file_identity strangers[STRANGERS_MAX];
-	unsigned strangers_next;
+	struct library_files strangers; /* without anything to watch */
 	bool has_cookies;
 	struct kernel *kernel;
 	char pins[PIN_PATH_SIZE]; /* the folder of them */
@@ -202,35 +194,10 @@ static int attach(struct kernel_witness *witness, unsigned slot, int fd, const s
 
 /* ---- files ------------------------------------------------------------------------------------------------ */
 
-static struct file_identity identity_of(const struct stat *status)
-{
-	struct file_identity identity;
-	memset(&identity, 0, sizeof(identity)); /* compared as a whole */
-	identity.inode = status->st_ino;
-	identity.size = status->st_size;
-	identity.modified = status->st_mtim;
-	identity.changed = status->st_ctim;
-	return identity;
-}
-
-static bool same_file(const struct file_identity *a, const struct file_identity *b)
-{
-	return memcmp(a, b, sizeof(*a)) == 0;
-}
-
-static bool is_stranger(const struct kernel_witness *witness, const struct file_identity *identity)
-{
-	for (unsigned i = 0; i < STRANGERS_MAX; i++) {
-		if (same_file(&witness->strangers[i], identity))
-			return true;
-	}
-	return false;
-}
-
-static struct watched_file *watched(struct kernel_witness *witness, const struct file_identity *identity)
+static struct watched_file *watched(struct kernel_witness *witness, const struct library_file_identity *identity)
 {
 	for (unsigned i = 0; i < WITNESS_LIBRARIES_MAX; i++) {
-		if (witness->files[i].link_count && same_file(&witness->files[i].identity, identity))
+		if (witness->files[i].link_count && library_file_is(&witness->files[i].identity, identity))
 			return &witness->files[i];
 	}
 	return NULL;
@@ -318,14 +285,14 @@ static void consider(void *context, int fd, const char *name, bool lasting)
 	struct stat status;
 	if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
 		return;
-	struct file_identity identity = identity_of(&status);
+	struct library_file_identity identity = library_file_identity(&status);
 	struct watched_file *known = watched(witness, &identity);
 	if (known) {
 		known->mapped = true;
 		known->lasting |= lasting;
 		return;
 	}
-	if (is_stranger(witness, &identity))
+	if (library_files_have(&witness->strangers, &identity))
 		return;
 	int slot = read_library(witness, fd, &library) == 0 ? free_slot(witness, &library) : -ENOENT;
 	int error = slot >= 0 ? attach(witness, (unsigned)slot, fd, &library) : slot;
@@ -334,7 +301,7 @@ static void consider(void *context, int fd, const char *name, bool lasting)
 			detach(witness, (unsigned)slot, NULL, NULL);
 		if (error != -ENOENT)
 			note_failure(witness, error);
-		witness->strangers[witness->strangers_next++ % STRANGERS_MAX] = identity;
+		library_files_add(&witness->strangers, &identity);
 		return;
 	}
 	struct watched_file *file = &witness->files[slot];
@@ -461,10 +428,19 @@ void kernel_witness_sender(struct kernel *kernel, uint32_t pid)
 	library_search_process(text, consider, kernel->witness);
 }
 
+/* There is room for a file that had found none. */
+static void forget_strangers(struct kernel_witness *witness)
+{
+	memset(&witness->strangers, 0, sizeof(witness->strangers));
+	witness->state.failed = 0;
+	if (witness->library_reader >= 0)
+		witness->state.error[0] = 0;
+}
+
 void kernel_witness_tidy(struct kernel *kernel)
 {
 	struct kernel_witness *witness = kernel->witness;
-	bool needed = false;
+	bool needed = false, room = false;
 	if (!witness || !witness->state.active)
 		return;
 	look_after_pins(witness);
@@ -479,8 +455,10 @@ void kernel_witness_tidy(struct kernel *kernel)
 		if (!witness->files[i].link_count || witness->files[i].lasting || witness->files[i].mapped)
 			continue;
 		detach(witness, i, NULL, NULL);
-		memset(witness->strangers, 0, sizeof(witness->strangers)); /* there is room for one that had found none */
+		room = true;
 	}
+	if (room)
+		forget_strangers(witness);
 }
 
 const struct kernel_witness_state *kernel_witness_state(const struct kernel *kernel)
