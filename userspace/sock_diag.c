@@ -171,6 +171,7 @@ static struct netns *netns_of(struct sock_diag *diag, const char *path)
 		netns->fd = socket_fd;
 		netns->cookie = sock_diag_netns_cookie(netns->fd);
 		netns->inode = status.st_ino;
+		netns->searched = 0;
 	}
 	close(fd);
 	touch(diag, netns);

@@ -245,6 +245,21 @@ def test_a_flow_of_the_old_version_is_blocked_still(lab, serve, watch):
     wait_until(lambda: folders(lab) == [new], "the old object is gone", 60)
 
 
+def test_new_flows_are_not_the_old_versions(lab, serve, watch):
+    """It goes on with those that it has, by the policy that it had. What is allowed by now passes."""
+    server = serve("strip")
+    agent = watch(mode="block")
+    child, go_on = greeted(lab)
+    agent.config["policy"] = {"rules": [{"to": "any", "require": "none", "reason": "agreed meanwhile"}]}
+    upgrade(agent)
+    assert len(folders(lab)) == 2, folders(lab)
+    result = programs.raw(lab, "192.0.2.2", 25, GREET + MAIL)
+    assert result.report["error"] is None, result.report
+    assert b"MAIL" in server.received()
+    go_on()
+    assert report_of(child)["error"] in STOPPED
+
+
 def test_a_blocked_flow_stays_blocked_across_an_upgrade(lab, serve, watch):
     """
     It was opened when nothing could block it, so the kernel does not end it by itself; the old agent stands still, so it does
