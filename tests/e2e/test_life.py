@@ -243,6 +243,10 @@ def test_a_flow_of_the_old_version_is_blocked_still(lab, serve, watch):
     assert report_of(child)["error"] in STOPPED
     server.assert_nothing(SENDER, "MAIL")
     wait_until(lambda: folders(lab) == [new], "the old object is gone", 60)
+    agent.sessions(2)
+    status = agent.ask("status")
+    assert status["health"] == "ok", status["reasons"]
+    assert status["counters"]["kernel"]["flows_opened"] == status["counters"]["kernel"]["flows_closed"] == 1, status
 
 
 def test_new_flows_are_not_the_old_versions(lab, serve, watch):
