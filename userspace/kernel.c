@@ -171,7 +171,10 @@ struct kernel *kernel_open(const struct config *config, const struct kernel_proc
 	kernel->cgroup = cgroup_open(config->cgroup, problem->text, sizeof(problem->text));
 	if (!kernel->cgroup)
 		goto failed;
-	kernel_pins_place(kernel);
+	if (!kernel_pins_place(kernel)) {
+		say(problem, EX_CONFIG, "another agent is at work on %s", cgroup_attach_path(kernel->cgroup));
+		goto failed;
+	}
 	kernel->diag = sock_diag_new();
 	if (!kernel->diag || !load(kernel, config, processes, problem))
 		goto failed;

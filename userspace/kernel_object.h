@@ -45,6 +45,7 @@ struct kernel {
 	_Atomic unsigned pin_round; /* goes up each time that it is pinned or unpinned */
 	bool maps_adopted; /* from a killed agent */
 	bool had_pins;     /* an earlier agent has left some, of any version */
+	bool pins_in_use;  /* by an agent that is at work */
 	enum exit_action on_exit;
 	__u64 blocked_swept;    /* where the next sweep of the blocked flows goes on; 0: at the first */
 	_Atomic unsigned replacing; /* objects of other ABI versions that are still at work here */
@@ -79,8 +80,9 @@ void kernel_forward_close(struct kernel *kernel, bool leave);
 int kernel_forward_pin(struct kernel *kernel);
 void kernel_forward_unpinned(struct kernel *kernel);
 
-/* kernel_pins.c. Where the pins of this attach point are. */
-void kernel_pins_place(struct kernel *kernel);
+/* kernel_pins.c. Where the pins of this attach point are. Returns false if another agent is at work on them: whoever took
+ * these over would take its hooks, and read its events. */
+bool kernel_pins_place(struct kernel *kernel);
 /* Before the object is loaded: takes over the maps of an agent that was killed, if they are there and alike. */
 void kernel_pins_adopt_maps(struct kernel *kernel);
 /* The pinned link of a hook, now running program; or -1. */

@@ -19,10 +19,9 @@
 #include "kernel_object.h"
 #include "pins.h"
 
-static void pass_over(struct kernel *kernel, const char *folder)
+static void note_use(struct kernel *kernel, const char *folder)
 {
-	(void)kernel;
-	(void)folder;
+	kernel->pins_in_use |= pins_in_use(folder);
 }
 
 static void set_path(struct kernel *kernel)
@@ -31,10 +30,13 @@ static void set_path(struct kernel *kernel)
 		 EVENT_ABI_VERSION);
 }
 
-void kernel_pins_place(struct kernel *kernel)
+bool kernel_pins_place(struct kernel *kernel)
 {
 	set_path(kernel);
-	kernel->had_pins = access(kernel->pin_path, F_OK) == 0 || kernel_pins_others(kernel, pass_over, kernel);
+	kernel->pins_in_use = pins_in_use(kernel->pin_path);
+	unsigned others = kernel_pins_others(kernel, note_use, kernel);
+	kernel->had_pins = others || access(kernel->pin_path, F_OK) == 0;
+	return !kernel->pins_in_use;
 }
 
 static bool bpffs_is_there(void)

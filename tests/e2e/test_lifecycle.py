@@ -66,6 +66,25 @@ def test_second_instance_names_the_first(lab, watch):
     assert first.ask("status")["health"] == "ok"
 
 
+@pytest.mark.parametrize("mode", ["monitor", "block"])
+def test_a_second_agent_for_the_same_cgroup_does_not_start(lab, serve, watch, mode):
+    """As when somebody tries a configuration on a machine that is at work: it would take the first one's hooks and events."""
+    server = serve("strip")
+    first = watch(mode="block")
+    before = attached(lab)
+    second = Agent(lab, f"second-{mode}", mode=mode)
+    second.start(wait=False)
+    try:
+        assert second.process.wait(timeout=60) == 78, second.output.read_text()
+    finally:
+        second.stop()
+    assert "at work" in second.output.read_text()
+    assert attached(lab) == before
+    assert not programs.swaks(lab, "192.0.2.2").delivered
+    server.assert_nothing("MAIL")
+    expect(first.session(), "blocked", {"cleartext-mail", "starttls-missing"})
+
+
 def refuses(lab, number, code, *words, **settings):
     agent = Agent(lab, number, **settings)
     agent.start(wait=False)
