@@ -152,6 +152,7 @@ def test_a_cgroup_that_is_made_again(lab, serve, watch, mode):
     service.rmdir()
     status = wait_until(lambda: (told := agent.ask("status"))["health"] != "ok" and told, "status says that the hooks are gone")
     assert not any(hook["attached"] for hook in status["hooks"]), status["hooks"]
+    wait_until(lambda: "hooks-lost" in [a["event"]["action"] for a in agent.alerts()], "the loss is told")
     service.mkdir()
     try:
         wait_until(lambda: agent.ask("status")["health"] == "ok", "the hooks are on the new cgroup")
