@@ -142,7 +142,7 @@ $(BUILD)/userspace/%.o: userspace/%.c | needs
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 # Only these see the BPF object.
-KERNEL := kernel kernel_adopt kernel_blocked kernel_forward kernel_pins kernel_policy kernel_replace kernel_witness kernel_witness_pins
+KERNEL := kernel kernel_adopt kernel_attach kernel_blocked kernel_forward kernel_pins kernel_policy kernel_replace kernel_witness kernel_witness_pins
 $(KERNEL:%=$(BUILD)/userspace/%.o): $(BUILD)/smtpward.skel.h $(BUILD)/witness.skel.h $(BUILD)/forward.skel.h
 
 $(BUILD)/%.bpf.o: bpf/%.bpf.c | needs

@@ -276,12 +276,12 @@ static __always_inline void on_closed(struct bpf_sock_ops *ops, struct flow *flo
 	flow->bytes_received = ops->bytes_received;
 	if (flow->bytes_received && (flow->end == FLOW_END_SERVER || old_state == BPF_TCP_CLOSING))
 		flow->bytes_received--; /* the server's FIN */
-	if (sent && !flow->client_seen)
+	if (sent && !flow->client_seen && !flow->adopted) /* where an object of another version has asked for the callback */
 		flow->client.facts |= FACT(UNSEEN);
 	flow->watched = 0;
 	if (flow->blocked)
 		blocked_forget(flow->socket_cookie);
-	if (flow->opened) /* what was stopped in its SYN may not have been */
+	if (flow->opened && !flow->adopted) /* what was stopped in its SYN, or was there first, was not counted as opened */
 		count(COUNTER_FLOWS_CLOSED);
 	emit(flow, EVENT_CLOSED);
 	forget_hello(flow);

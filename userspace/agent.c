@@ -283,6 +283,14 @@ void agent_say_state(struct agent *agent, const char *action, int severity, cons
 	write_record(agent, level, message, ecs_state(action, level, message, wall_now()));
 }
 
+static unsigned count_lost(const struct kernel_hook *hooks, unsigned count)
+{
+	unsigned lost = 0;
+	for (unsigned i = 0; i < count; i++)
+		lost += !hooks[i].attached;
+	return lost;
+}
+
 void agent_say_started(struct agent *agent)
 {
 	unsigned count;
@@ -295,6 +303,20 @@ void agent_say_started(struct agent *agent)
 	write_record(agent, severity, message, record);
 	if (isatty(STDERR_FILENO))
 		fprintf(stderr, "smtpwardd: %s\n", message);
+	agent->hooks_lost = count_lost(hooks, count);
+}
+
+void agent_look_at_hooks(struct agent *agent)
+{
+	unsigned count;
+	const struct kernel_hook *hooks = monitor_hooks(agent->monitor, &count);
+	unsigned lost = count_lost(hooks, count);
+	char message[64];
+	if (lost == agent->hooks_lost)
+		return;
+	agent->hooks_lost = lost;
+	snprintf(message, sizeof(message), "%u of %u hooks are attached", count - lost, count);
+	agent_say_state(agent, lost ? "hooks-lost" : "hooks-attached", lost ? SEVERITY_ERROR : SEVERITY_NOTICE, message);
 }
 
 /* ---- changes at run time ---------------------------------------------------------------------------------- */

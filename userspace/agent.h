@@ -63,6 +63,7 @@ struct agent {
 	pid_t monitor_pid;
 	gid_t admin_group; /* whose members may change things; (gid_t)-1: nobody but root */
 	bool monitor_gone; /* found out by the loop */
+	unsigned hooks_lost; /* how many; as it was told last */
 	struct sessions *sessions;
 	struct history *history;
 	struct identity_checker *identity_checker;
@@ -122,6 +123,9 @@ void agent_emit_alert(void *context, const struct alert *alert);
 void agent_say_state(struct agent *agent, const char *action, int severity, const char *message);
 /* The structured start-up message: version, mode, hooks attached and not. */
 void agent_say_started(struct agent *agent);
+
+/* To be called every few seconds: says it where hooks are not attached any more, or are again. */
+void agent_look_at_hooks(struct agent *agent);
 
 /* Changes the mode at run time and says so to the log. Returns 0 or a negative errno. */
 int agent_set_mode(struct agent *agent, int mode);

@@ -88,6 +88,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	agent_sweep(agent);
+	agent_look_at_hooks(agent);
 	monitor_tidy_sockets(agent->monitor);
 }
 

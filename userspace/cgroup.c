@@ -126,6 +126,20 @@ void cgroup_close(struct cgroup *cgroup)
 	free(cgroup);
 }
 
+int cgroup_follow(struct cgroup *cgroup)
+{
+	struct stat status;
+	if (stat(cgroup->attach_path, &status) < 0)
+		return -errno;
+	if (status.st_ino == cgroup_id(cgroup))
+		return 0;
+	int fd = open(cgroup->attach_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int error = fd >= 0 && dup3(fd, cgroup->fd, O_CLOEXEC) >= 0 ? 0 : -errno; /* in one step: other threads use the number */
+	if (fd >= 0)
+		close(fd);
+	return error ? error : 1;
+}
+
 int cgroup_fd(const struct cgroup *cgroup)
 {
 	return cgroup->fd;

@@ -15,6 +15,12 @@ struct cgroup *cgroup_open(const char *path, char *error, unsigned error_size);
 /* Unmounts what cgroup_open() has mounted. */
 void cgroup_close(struct cgroup *cgroup);
 
+/*
+ * Looks whether the attach point is still there. Returns 0 if it is; 1 if it was removed and made again: the new one is open
+ * now; or a negative errno if there is none.
+ */
+int cgroup_follow(struct cgroup *cgroup);
+
 int cgroup_fd(const struct cgroup *cgroup);
 const char *cgroup_attach_path(const struct cgroup *cgroup);
 /* The attach point's own id. */

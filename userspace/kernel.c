@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include <cap-ng.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,38 +118,6 @@ static bool load(struct kernel *kernel, const struct config *config, const struc
 	return true;
 }
 
-/* Bytes first, connect last: the first flow that is followed is followed from its first byte. */
-static bool attach(struct kernel *kernel, struct kernel_problem *problem)
-{
-	const struct {
-		const char *name;
-		enum bpf_attach_type type;
-		const struct bpf_program *program;
-	} hooks[HOOKS] = {
-		{ "cgroup/ingress", BPF_CGROUP_INET_INGRESS, kernel->bpf->progs.smtpward_ingress },
-		{ "cgroup/egress", BPF_CGROUP_INET_EGRESS, kernel->bpf->progs.smtpward_egress },
-		{ "cgroup/sockops", BPF_CGROUP_SOCK_OPS, kernel->bpf->progs.smtpward_sockops },
-		{ "cgroup/connect6", BPF_CGROUP_INET6_CONNECT, kernel->bpf->progs.smtpward_connect6 },
-		{ "cgroup/connect4", BPF_CGROUP_INET4_CONNECT, kernel->bpf->progs.smtpward_connect4 },
-	};
-	for (unsigned i = 0; i < HOOKS; i++)
-		kernel->hooks[i].name = hooks[i].name;
-	for (unsigned i = 0; i < HOOKS; i++) {
-		int program = bpf_program__fd(hooks[i].program);
-		kernel->links[i] = kernel_pins_adopt_link(kernel, hooks[i].name, program);
-		if (kernel->links[i] < 0)
-			kernel->links[i] = bpf_link_create(program, cgroup_fd(kernel->cgroup), hooks[i].type, NULL);
-		if (kernel->links[i] < 0) {
-			snprintf(kernel->hooks[i].error, sizeof(kernel->hooks[i].error), "%s", strerror(errno));
-			say(problem, EX_UNAVAILABLE, "%s cannot be attached to %s: %s", hooks[i].name,
-			    cgroup_attach_path(kernel->cgroup), strerror(errno));
-			return false;
-		}
-		kernel->hooks[i].attached = true;
-	}
-	return true;
-}
-
 int kernel_set_mode(struct kernel *kernel, enum policy_mode mode)
 {
 	bool pins = mode == MODE_BLOCK || kernel->on_exit == EXIT_KEEP;
@@ -197,20 +164,28 @@ struct kernel *kernel_open(const struct config *config, const struct kernel_proc
 		return NULL;
 	memset(kernel->links, -1, sizeof(kernel->links));
 	kernel->pin_lock = -1;
+	pthread_mutex_init(&kernel->place_lock, NULL);
 	kernel->on_exit = config->on_exit;
 	kernel->library_reader = processes->library_reader;
 	problem->exit_code = config->cgroup ? EX_CONFIG : EX_UNAVAILABLE;
 	kernel->cgroup = cgroup_open(config->cgroup, problem->text, sizeof(problem->text));
 	if (!kernel->cgroup)
 		goto failed;
-	kernel_pins_place(kernel);
+	if (!kernel_pins_place(kernel)) {
+		say(problem, EX_CONFIG, "another agent is at work on %s", cgroup_attach_path(kernel->cgroup));
+		goto failed;
+	}
 	kernel->diag = sock_diag_new();
 	if (!kernel->diag || !load(kernel, config, processes, problem))
 		goto failed;
 	kernel_heartbeat(kernel);
 	forget_senders(kernel);
-	if (!attach(kernel, problem))
+	const struct kernel_hook *missing = kernel_attach(kernel);
+	if (missing) {
+		say(problem, EX_UNAVAILABLE, "%s cannot be attached to %s: %s", missing->name, cgroup_attach_path(kernel->cgroup),
+		    missing->error);
 		goto failed;
+	}
 	kernel_adopt(kernel, config);
 	kernel_heartbeat(kernel);
 	int error = kernel_forward_open(kernel, config); /* behind that: what is a socket's of this host is not forwarded */
@@ -264,18 +239,22 @@ uint64_t kernel_ring_size(const struct kernel *kernel)
 	return bpf_map__max_entries(kernel->bpf->maps.events);
 }
 
+/* Where not every network namespace can be looked into, a flow is over with the process that opened it. */
+static int unless_over(const struct kernel *kernel, const struct flow_event *event, int result)
+{
+	return result == -EPERM && sock_diag_owner_is_over(kernel->diag, event) ? -ENOENT : result;
+}
+
 int kernel_destroy_socket(struct kernel *kernel, const struct flow_event *event)
 {
-	return sock_diag_destroy(kernel->diag, event);
+	return unless_over(kernel, event, sock_diag_destroy(kernel->diag, event));
 }
 
 int kernel_find_socket(struct kernel *kernel, const struct flow_event *event)
 {
 	if (event->ifindex)
 		return kernel_forward_find(kernel, event);
-	int found = sock_diag_find(kernel->diag, event);
-	/* where not every network namespace can be looked into, a flow is over with the process that opened it */
-	return found == -EPERM && event->pid && kill((pid_t)event->pid, 0) < 0 && errno == ESRCH ? -ENOENT : found;
+	return unless_over(kernel, event, sock_diag_find(kernel->diag, event));
 }
 
 int kernel_set_identity(struct kernel *kernel, uint64_t flow_id, enum identity identity)

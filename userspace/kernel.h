@@ -101,6 +101,10 @@ void kernel_witness_sender(struct kernel *kernel, uint32_t pid);
 /* To be called every minute or so: lets go of libraries that nobody maps any more. */
 void kernel_witness_tidy(struct kernel *kernel);
 
+/* To be called every second or so: whether the hooks are at work still is told by kernel_hooks(). They end with their cgroup,
+ * and a service's cgroup ends with the service; where there is another one in its place, they are attached to that. */
+void kernel_follow_cgroup(struct kernel *kernel);
+
 /* To be called every few seconds: lets go of network namespaces that nothing was asked in lately. */
 void kernel_tidy(struct kernel *kernel);
 

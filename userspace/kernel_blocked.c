@@ -2,7 +2,6 @@
 /* The map of blocked flows, which objects of all versions share (blocked.h): where it is, and who is swept out of it. */
 #include <dirent.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -94,11 +93,6 @@ static struct flow_event event_of(__u64 cookie, const struct blocked_flow *entry
 	return event;
 }
 
-static bool is_over(__u32 pid)
-{
-	return pid && kill((pid_t)pid, 0) < 0 && errno == ESRCH;
-}
-
 static void sweep_one(struct kernel *kernel, __u64 cookie, uint64_t now)
 {
 	struct blocked_flow entry;
@@ -106,7 +100,8 @@ static void sweep_one(struct kernel *kernel, __u64 cookie, uint64_t now)
 		return;
 	struct flow_event event = event_of(cookie, &entry);
 	int error = sock_diag_destroy(kernel->diag, &event);
-	if (error == -ENOENT || (error == -EPERM && entry.blocked_ns + UNSURE_AGE_NS < now && is_over(entry.pid)))
+	if (error == -ENOENT ||
+	    (error == -EPERM && entry.blocked_ns + UNSURE_AGE_NS < now && sock_diag_owner_is_over(kernel->diag, &event)))
 		bpf_map_delete_elem(map_of(kernel), &cookie);
 }
 

@@ -3,6 +3,7 @@
 #ifndef SMTPWARD_KERNEL_OBJECT_H
 #define SMTPWARD_KERNEL_OBJECT_H
 
+#include <pthread.h>
 #include <time.h>
 
 #include <bpf/bpf.h>
@@ -37,18 +38,24 @@ struct kernel {
 	int links[HOOKS]; /* descriptors; -1: not attached */
 	struct kernel_hook hooks[HOOKS];
 	struct settings settings;
+	pthread_mutex_t place_lock; /* of pin_path: it is the only thing here that changes while other threads look */
 	char pin_path[128];
 	int pin_lock; /* tells that an agent is at work here; -1: nothing is pinned */
 	bool pinned;  /* the pins below pin_path are ours */
 	_Atomic unsigned pin_round; /* goes up each time that it is pinned or unpinned */
 	bool maps_adopted; /* from a killed agent */
 	bool had_pins;     /* an earlier agent has left some, of any version */
+	bool pins_in_use;  /* by an agent that is at work */
 	enum exit_action on_exit;
 	__u64 blocked_swept;    /* where the next sweep of the blocked flows goes on; 0: at the first */
 	_Atomic unsigned replacing; /* objects of other ABI versions that are still at work here */
 	time_t replacing_since; /* seconds of CLOCK_MONOTONIC */
 	uint64_t adopt_position; /* of kernel_adopt_tidy(): key of the map */
 };
+
+/* kernel_attach.c. Attaches the hooks, by those that are pinned where there are any. Returns NULL, or the first that could not
+ * be had: its error says why. */
+const struct kernel_hook *kernel_attach(struct kernel *kernel);
 
 /* kernel_policy.c: write the port map; write settings. Return 0 or a negative errno. */
 int kernel_write_ports(struct kernel *kernel, const struct config *config);
@@ -73,8 +80,9 @@ void kernel_forward_close(struct kernel *kernel, bool leave);
 int kernel_forward_pin(struct kernel *kernel);
 void kernel_forward_unpinned(struct kernel *kernel);
 
-/* kernel_pins.c. Where the pins of this attach point are. */
-void kernel_pins_place(struct kernel *kernel);
+/* kernel_pins.c. Where the pins of this attach point are. Returns false if another agent is at work on them: whoever took
+ * these over would take its hooks, and read its events. */
+bool kernel_pins_place(struct kernel *kernel);
 /* Before the object is loaded: takes over the maps of an agent that was killed, if they are there and alike. */
 void kernel_pins_adopt_maps(struct kernel *kernel);
 /* The pinned link of a hook, now running program; or -1. */
@@ -84,6 +92,8 @@ int kernel_pins_adopt_link(const struct kernel *kernel, const char *hook, int pr
 int kernel_pin_one(const struct kernel *kernel, int fd, const char *path);
 /* Pins maps and links, over those that are there. Returns 0 or a negative errno; then what was pinned before may be left. */
 int kernel_pin(struct kernel *kernel);
+/* Once the hooks are on another cgroup: the pins, if there are any, go along. */
+void kernel_pins_follow(struct kernel *kernel);
 /* Calls found with each folder of this attach point that is of another ABI version. Returns how many there were. */
 unsigned kernel_pins_others(const struct kernel *kernel, void (*found)(struct kernel *kernel, const char *folder),
 			    struct kernel *context);

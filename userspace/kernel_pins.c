@@ -19,17 +19,24 @@
 #include "kernel_object.h"
 #include "pins.h"
 
-static void pass_over(struct kernel *kernel, const char *folder)
+static void note_use(struct kernel *kernel, const char *folder)
 {
-	(void)kernel;
-	(void)folder;
+	kernel->pins_in_use |= pins_in_use(folder);
 }
 
-void kernel_pins_place(struct kernel *kernel)
+static void set_path(struct kernel *kernel)
 {
 	snprintf(kernel->pin_path, sizeof(kernel->pin_path), PINS "/%llu-%d", (unsigned long long)cgroup_id(kernel->cgroup),
 		 EVENT_ABI_VERSION);
-	kernel->had_pins = access(kernel->pin_path, F_OK) == 0 || kernel_pins_others(kernel, pass_over, kernel);
+}
+
+bool kernel_pins_place(struct kernel *kernel)
+{
+	set_path(kernel);
+	kernel->pins_in_use = pins_in_use(kernel->pin_path);
+	unsigned others = kernel_pins_others(kernel, note_use, kernel);
+	kernel->had_pins = others || access(kernel->pin_path, F_OK) == 0;
+	return !kernel->pins_in_use;
 }
 
 static bool bpffs_is_there(void)
@@ -161,12 +168,11 @@ int kernel_pin(struct kernel *kernel)
 	return error;
 }
 
-/* Whether path is one of this attach point's folders; of all versions. */
+/* Whether name is that of one of this attach point's folders; of all versions. */
 static bool is_of_attach_point(const struct kernel *kernel, const char *name)
 {
-	char prefix[32];
-	snprintf(prefix, sizeof(prefix), "%llu-", (unsigned long long)cgroup_id(kernel->cgroup));
-	return strncmp(name, prefix, strlen(prefix)) == 0;
+	const char *own = strrchr(kernel->pin_path, '/') + 1;
+	return strncmp(name, own, (size_t)(strchr(own, '-') + 1 - own)) == 0;
 }
 
 unsigned kernel_pins_others(const struct kernel *kernel, void (*found)(struct kernel *kernel, const char *folder),
@@ -208,4 +214,21 @@ void kernel_unpin(struct kernel *kernel)
 	if (kernel->pinned)
 		kernel->pin_round++;
 	kernel->pinned = false;
+}
+
+/* The folder is renamed, so that the witness's pins stay. What other versions had on the old cgroup is over. */
+void kernel_pins_follow(struct kernel *kernel)
+{
+	char before[sizeof(kernel->pin_path)];
+	int error = 0;
+	pthread_mutex_lock(&kernel->place_lock);
+	if (kernel->pinned)
+		kernel_pins_others(kernel, remove_folder, kernel);
+	memcpy(before, kernel->pin_path, sizeof(before));
+	set_path(kernel);
+	if (kernel->pinned)
+		error = rename(before, kernel->pin_path) ? -errno : pin_all(kernel);
+	pthread_mutex_unlock(&kernel->place_lock);
+	if (error)
+		fprintf(stderr, "smtpwardd: the hooks cannot be pinned at %s: %s\n", kernel->pin_path, strerror(-error));
 }

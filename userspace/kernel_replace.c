@@ -44,6 +44,27 @@ static bool has_open_flows(const char *folder)
 	       opened > closed;
 }
 
+/*
+ * Without ports it begins no flow: at a SYN whose connect() it has not seen (an MPTCP subflow's) it would. Those that it has
+ * it knows by their sockets.
+ */
+static void forget_ports(const char *folder)
+{
+	struct bpf_map_info info = { 0 };
+	__u32 size = sizeof(info);
+	char path[PIN_PATH_SIZE];
+	__u16 port;
+	snprintf(path, sizeof(path), "%s/" PIN_MAP_PREFIX "ports", folder);
+	int map = bpf_obj_get(path);
+	if (map < 0)
+		return;
+	if (bpf_obj_get_info_by_fd(map, &info, &size) == 0 && info.key_size == sizeof(port)) {
+		while (bpf_map_get_next_key(map, NULL, &port) == 0 && bpf_map_delete_elem(map, &port) == 0)
+			;
+	}
+	close(map);
+}
+
 /* From now on it gets no new flows: ours is attached. */
 static void take_connect(struct kernel *kernel, const char *folder)
 {
@@ -54,6 +75,7 @@ static void take_connect(struct kernel *kernel, const char *folder)
 		snprintf(path, sizeof(path), "%s/" PIN_LINK_PREFIX "%s", folder, hooks[i]);
 		unlink(path);
 	}
+	forget_ports(folder);
 }
 
 static time_t seconds_now(void)
@@ -78,6 +100,9 @@ void kernel_replace_start(struct kernel *kernel)
 
 void kernel_replace_tidy(struct kernel *kernel)
 {
-	if (kernel->replacing)
-		kernel->replacing = kernel_pins_others(kernel, let_go, kernel);
+	if (!kernel->replacing)
+		return;
+	pthread_mutex_lock(&kernel->place_lock);
+	kernel->replacing = kernel_pins_others(kernel, let_go, kernel);
+	pthread_mutex_unlock(&kernel->place_lock);
 }

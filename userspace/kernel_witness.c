@@ -3,10 +3,7 @@
  * The witness's uprobes, on the very library files that senders map: those that the dynamic linker finds, from the start;
  * others (containers' copies, programs with OpenSSL inside) as they appear, for as long as anybody maps them.
  */
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +13,9 @@
 #include <unistd.h>
 
 #include "kernel_witness_pins.h"
+#include "library_files.h"
 #include "library_reader.h"
+#include "library_search.h"
 #include "seccomp_trial.h"
 #include "witness.h"
 
@@ -27,21 +26,13 @@
 #pragma GCC diagnostic pop
 
 #define PROBES_MAX 18 /* on one file */
-#define STRANGERS_MAX 4096 /* files without anything to watch, remembered */
 /* Files are read for so long at most: users may map as many as they like, and others' wait. */
 #define PROCESS_MAX_S 5 /* of one process */
 #define ROUND_MAX_S 30  /* of all of them */
 
-/* What tells a file from another. Containers of one image share a file, under a device number for each. */
-struct file_identity {
-	ino_t inode;
-	off_t size;
-	struct timespec modified, changed;
-};
-
 struct watched_file {
 	struct kernel_library told;
-	struct file_identity identity;
+	struct library_file_identity identity;
 	struct bpf_link *links[PROBES_MAX];
 	unsigned link_count;
 	unsigned functions; /* that it has, a bit each */
@@ -53,11 +44,10 @@ struct kernel_witness {
 	struct witness_bpf *bpf;
 	struct kernel_witness_state state;
 	struct watched_file files[WITNESS_LIBRARIES_MAX];
-	struct file_identity strangers[STRANGERS_MAX];
-	unsigned strangers_next;
+	struct library_files strangers; /* without anything to watch */
 	time_t until; /* CLOCK_MONOTONIC: no further file is read then */
 	bool has_cookies;
-	const struct kernel *kernel;
+	struct kernel *kernel;
 	char pins[PIN_PATH_SIZE]; /* the folder of them */
 	unsigned pin_round;       /* the kernel's, when the pins were last looked after */
 	int library_reader; /* -1: it has ended */
@@ -209,35 +199,10 @@ static int attach(struct kernel_witness *witness, unsigned slot, int fd, const s
 
 /* ---- files ------------------------------------------------------------------------------------------------ */
 
-static struct file_identity identity_of(const struct stat *status)
-{
-	struct file_identity identity;
-	memset(&identity, 0, sizeof(identity)); /* compared as a whole */
-	identity.inode = status->st_ino;
-	identity.size = status->st_size;
-	identity.modified = status->st_mtim;
-	identity.changed = status->st_ctim;
-	return identity;
-}
-
-static bool same_file(const struct file_identity *a, const struct file_identity *b)
-{
-	return memcmp(a, b, sizeof(*a)) == 0;
-}
-
-static bool is_stranger(const struct kernel_witness *witness, const struct file_identity *identity)
-{
-	for (unsigned i = 0; i < STRANGERS_MAX; i++) {
-		if (same_file(&witness->strangers[i], identity))
-			return true;
-	}
-	return false;
-}
-
-static struct watched_file *watched(struct kernel_witness *witness, const struct file_identity *identity)
+static struct watched_file *watched(struct kernel_witness *witness, const struct library_file_identity *identity)
 {
 	for (unsigned i = 0; i < WITNESS_LIBRARIES_MAX; i++) {
-		if (witness->files[i].link_count && same_file(&witness->files[i].identity, identity))
+		if (witness->files[i].link_count && library_file_is(&witness->files[i].identity, identity))
 			return &witness->files[i];
 	}
 	return NULL;
@@ -252,16 +217,16 @@ static unsigned functions_of(const struct library *library)
 	return functions;
 }
 
-/* The slot for a file that is new; -1: there is none. Without cookies there can be one file only with each function. */
+/* The slot for a file that is new; -ENOSPC: all are taken. Without cookies there can be one file only with each function: -ENOENT. */
 static int free_slot(const struct kernel_witness *witness, const struct library *library)
 {
-	int slot = -1;
+	int slot = -ENOSPC;
 	for (int i = WITNESS_LIBRARIES_MAX - 1; i >= 0; i--) {
 		const struct watched_file *file = &witness->files[i];
 		if (!file->link_count)
 			slot = i;
 		else if (!witness->has_cookies && file->functions & functions_of(library))
-			return -1;
+			return -ENOENT;
 	}
 	return slot;
 }
@@ -310,6 +275,13 @@ static int read_library(struct kernel_witness *witness, int fd, struct library *
 	return result;
 }
 
+static void note_failure(struct kernel_witness *witness, int error)
+{
+	witness->state.failed++;
+	snprintf(witness->state.error, sizeof(witness->state.error), "%llu library files are not watched: %s",
+		 (unsigned long long)witness->state.failed, error == -ENOSPC ? "there are too many" : strerror(-error));
+}
+
 static time_t seconds_now(void)
 {
 	struct timespec now;
@@ -318,28 +290,30 @@ static time_t seconds_now(void)
 }
 
 /* Takes in the file behind fd, which is known as name to whoever maps it. */
-static void consider(struct kernel_witness *witness, int fd, const char *name, bool lasting)
+static void consider(void *context, int fd, const char *name, bool lasting)
 {
+	struct kernel_witness *witness = context;
 	struct library library;
 	struct stat status;
 	if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
 		return;
-	struct file_identity identity = identity_of(&status);
+	struct library_file_identity identity = library_file_identity(&status);
 	struct watched_file *known = watched(witness, &identity);
 	if (known) {
 		known->mapped = true;
 		known->lasting |= lasting;
 		return;
 	}
-	if (is_stranger(witness, &identity) || seconds_now() >= witness->until)
+	if (library_files_have(&witness->strangers, &identity) || seconds_now() >= witness->until)
 		return;
-	int slot = read_library(witness, fd, &library) == 0 ? free_slot(witness, &library) : -1;
-	int error = slot >= 0 ? attach(witness, (unsigned)slot, fd, &library) : -ENOENT;
+	int slot = read_library(witness, fd, &library) == 0 ? free_slot(witness, &library) : -ENOENT;
+	int error = slot >= 0 ? attach(witness, (unsigned)slot, fd, &library) : slot;
 	if (error) {
 		if (slot >= 0)
 			detach(witness, (unsigned)slot, NULL, NULL);
-		witness->state.failed += error != -ENOENT;
-		witness->strangers[witness->strangers_next++ % STRANGERS_MAX] = identity;
+		if (error != -ENOENT)
+			note_failure(witness, error);
+		library_files_add(&witness->strangers, &identity);
 		return;
 	}
 	struct watched_file *file = &witness->files[slot];
@@ -349,100 +323,6 @@ static void consider(struct kernel_witness *witness, int fd, const char *name, b
 	tell(file, &library, name);
 	pair(witness, (unsigned)slot);
 	pin_file(witness, (unsigned)slot);
-}
-
-static bool is_tls_library(const char *path)
-{
-	static const char *const names[] = { "libssl", "libcrypto", "libgnutls" };
-	const char *slash = strrchr(path, '/');
-	for (size_t i = 0; slash && i < sizeof(names) / sizeof(names[0]); i++) {
-		if (strncmp(slash + 1, names[i], strlen(names[i])) == 0 && strstr(slash, ".so"))
-			return true;
-	}
-	return false;
-}
-
-#define LINKER_CACHE "/etc/ld.so.cache"
-#define LINKER_CACHE_MAX (4 * 1024 * 1024)
-
-/* The cache ends in a table of NUL-terminated texts, full paths among them; that is all that is needed of it. */
-static void consider_linker_cache(struct kernel_witness *witness)
-{
-	char *bytes = malloc(LINKER_CACHE_MAX + 1);
-	int fd = open(LINKER_CACHE, O_RDONLY | O_CLOEXEC);
-	ssize_t size = bytes && fd >= 0 ? read(fd, bytes, LINKER_CACHE_MAX) : 0;
-	if (fd >= 0)
-		close(fd);
-	if (size > 0)
-		bytes[size] = 0;
-	for (ssize_t at = 0, length; at < size; at += length + 1) {
-		const char *text = bytes + at;
-		length = (ssize_t)strlen(text);
-		if (*text != '/' || !is_tls_library(text))
-			continue;
-		int library = open(text, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-		if (library < 0)
-			continue;
-		consider(witness, library, text, true);
-		close(library);
-	}
-	free(bytes);
-}
-
-/* One line of /proc/PID/maps: "start-end r-xp offset dev inode  path". */
-static void consider_mapping(struct kernel_witness *witness, const char *pid, const char *exe, char *line)
-{
-	char permissions[8], file[128];
-	unsigned long start, end, inode;
-	int path_at = 0;
-	line[strcspn(line, "\n")] = 0;
-	if (sscanf(line, "%lx-%lx %7s %*s %*s %lu %n", &start, &end, permissions, &inode, &path_at) < 4 || !path_at ||
-	    !strchr(permissions, 'x') || line[path_at] != '/')
-		return;
-	const char *path = line + path_at;
-	if (!is_tls_library(path) && (!exe || strcmp(path, exe) != 0))
-		return;
-	snprintf(file, sizeof(file), "/proc/%.20s/map_files/%lx-%lx", pid, start, end);
-	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return;
-	consider(witness, fd, path, false);
-	close(fd);
-}
-
-/*
- * The libraries that a process maps, and its program itself: some have OpenSSL inside. The lines are read whole: what stands
- * in the middle of a long one is its user's text, and could look like another line.
- */
-static void consider_process(struct kernel_witness *witness, const char *pid)
-{
-	char path[64], exe[512], *line = NULL;
-	size_t size = 0;
-	snprintf(path, sizeof(path), "/proc/%.20s/exe", pid);
-	ssize_t length = readlink(path, exe, sizeof(exe) - 1);
-	if (length > 0)
-		exe[length] = 0;
-	snprintf(path, sizeof(path), "/proc/%.20s/maps", pid);
-	FILE *maps = fopen(path, "re");
-	while (maps && getline(&line, &size, maps) > 0)
-		consider_mapping(witness, pid, length > 0 ? exe : NULL, line);
-	free(line);
-	if (maps)
-		fclose(maps);
-}
-
-/* Returns false if the processes cannot be looked at. */
-static bool consider_processes(struct kernel_witness *witness)
-{
-	DIR *proc = opendir("/proc");
-	if (!proc)
-		return false;
-	for (struct dirent *entry; (entry = readdir(proc));) {
-		if (isdigit((unsigned char)entry->d_name[0]))
-			consider_process(witness, entry->d_name);
-	}
-	closedir(proc);
-	return true;
 }
 
 /* ---- open and close --------------------------------------------------------------------------------------- */
@@ -481,6 +361,7 @@ static const struct kernel_witness_state *fail(struct kernel_witness *witness, c
 static void look_after_pins(struct kernel_witness *witness)
 {
 	unsigned round = witness->kernel->pin_round;
+	witness_pins_follow(witness->kernel, witness->pins);
 	if (round == witness->pin_round)
 		return;
 	witness->pin_round = round;
@@ -498,8 +379,8 @@ static const struct kernel_witness_state *start(struct kernel *kernel, struct ke
 		return fail(witness, "this kernel kills processes under seccomp that meet a uretprobe, or has no uprobes", 0);
 	witness->state.active = true;
 	witness->until = seconds_now() + ROUND_MAX_S;
-	consider_linker_cache(witness);
-	consider_processes(witness);
+	library_search_linker(consider, witness);
+	library_search_processes(consider, witness);
 	look_after_pins(witness);
 	kernel->settings.witness = 1;
 	error = kernel_write_settings(kernel);
@@ -558,27 +439,41 @@ void kernel_witness_sender(struct kernel *kernel, uint32_t pid)
 	snprintf(text, sizeof(text), "%u", pid);
 	look_after_pins(kernel->witness);
 	kernel->witness->until = seconds_now() + PROCESS_MAX_S;
-	consider_process(kernel->witness, text);
+	library_search_process(text, consider, kernel->witness);
+}
+
+/* There is room for a file that had found none. */
+static void forget_strangers(struct kernel_witness *witness)
+{
+	memset(&witness->strangers, 0, sizeof(witness->strangers));
+	witness->state.failed = 0;
+	if (witness->library_reader >= 0)
+		witness->state.error[0] = 0;
 }
 
 void kernel_witness_tidy(struct kernel *kernel)
 {
 	struct kernel_witness *witness = kernel->witness;
-	bool needed = false;
+	bool needed = false, room = false;
 	if (!witness || !witness->state.active)
 		return;
 	look_after_pins(witness);
-	for (unsigned i = 0; i < WITNESS_LIBRARIES_MAX; i++) {
-		witness->files[i].mapped = false;
-		needed |= witness->files[i].link_count && !witness->files[i].lasting;
-	}
+	for (unsigned i = 0; i < WITNESS_LIBRARIES_MAX; i++)
+		witness->files[i].mapped = witness->files[i].lasting = false;
 	witness->until = seconds_now() + ROUND_MAX_S;
-	if (!needed || !consider_processes(witness))
+	library_search_linker(consider, witness); /* an update puts another file in a library's place */
+	for (unsigned i = 0; i < WITNESS_LIBRARIES_MAX; i++)
+		needed |= witness->files[i].link_count && !witness->files[i].lasting;
+	if (!needed || !library_search_processes(consider, witness))
 		return;
 	for (unsigned i = 0; i < WITNESS_LIBRARIES_MAX; i++) {
-		if (witness->files[i].link_count && !witness->files[i].lasting && !witness->files[i].mapped)
-			detach(witness, i, NULL, NULL);
+		if (!witness->files[i].link_count || witness->files[i].lasting || witness->files[i].mapped)
+			continue;
+		detach(witness, i, NULL, NULL);
+		room = true;
 	}
+	if (room)
+		forget_strangers(witness);
 }
 
 const struct kernel_witness_state *kernel_witness_state(const struct kernel *kernel)

@@ -17,6 +17,15 @@ void witness_pins_place(const struct kernel *kernel, char folder[PIN_PATH_SIZE])
 		 (unsigned long long)now.tv_sec * 1000000000ULL + (unsigned long long)now.tv_nsec);
 }
 
+void witness_pins_follow(struct kernel *kernel, char folder[PIN_PATH_SIZE])
+{
+	char name[64];
+	snprintf(name, sizeof(name), "%s", strrchr(folder, '/') + 1);
+	pthread_mutex_lock(&kernel->place_lock);
+	snprintf(folder, PIN_PATH_SIZE, "%s/%s", kernel->pin_path, name);
+	pthread_mutex_unlock(&kernel->place_lock);
+}
+
 static bool pin_path(char path[PIN_PATH_SIZE], const char *folder, unsigned file, unsigned probe)
 {
 	return snprintf(path, PIN_PATH_SIZE, "%s/%u-%u", folder, file, probe) < PIN_PATH_SIZE;

@@ -7,6 +7,8 @@
 
 /* Makes up the folder for this agent's probes, below the other pins: no other agent's has its name. */
 void witness_pins_place(const struct kernel *kernel, char folder[PIN_PATH_SIZE]);
+/* Before anything is pinned there: the folder around it may have another name by now (kernel_pins_follow()). */
+void witness_pins_follow(struct kernel *kernel, char folder[PIN_PATH_SIZE]);
 /* Pins the probe behind fd as one of those of a file. Returns 0 or a negative errno: -EINVAL where the kernel cannot. */
 int witness_pin(const char *folder, unsigned file, unsigned probe, int fd);
 /* Removes the pins of a file's probes. */

@@ -104,6 +104,7 @@ int monitor_do_heartbeat(struct monitor_server *server, const struct monitor_hea
 	if (!server->kernel)
 		return -ENODEV;
 	kernel_heartbeat(server->kernel);
+	kernel_follow_cgroup(server->kernel);
 	if (notify_watchdog_interval_us())
 		notify_watchdog(); /* the agent's sign of life, not this process's */
 	return 0;

@@ -50,7 +50,7 @@ int pins_lock(const char *folder)
 	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	if (flock(fd, LOCK_SH | LOCK_NB)) {
+	if (flock(fd, LOCK_SH)) { /* whoever asks pins_in_use() has it for a moment */
 		int error = -errno;
 		close(fd);
 		return error;

@@ -6,6 +6,7 @@
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@
 enum { FIN_WAIT2 = 5, TIME_WAIT = 6 };
 
 #define NAMESPACES_MAX 64 /* kept open at once */
+#define INITIAL_PID_NAMESPACE 0xEFFFFFFCU /* PROC_PID_INIT_INO, include/linux/proc_ns.h */
 #define WALKS_MAX_NS 2000000000ULL /* spent on walks through all namespaces, between two calls of sock_diag_tidy() */
 
 struct netns {
@@ -37,13 +39,26 @@ struct sock_diag {
 	struct netns netns[NAMESPACES_MAX];
 	uint64_t clock;
 	uint64_t walked_ns;
+	bool knows_pids; /* of flows' events, which are those of the first pid namespace */
+	bool sees_all;   /* processes of this machine: else there may be namespaces that none of those in /proc is in */
 };
+
+static bool in_first_pid_namespace(void)
+{
+	struct stat status;
+	return stat("/proc/self/ns/pid", &status) == 0 && status.st_ino == INITIAL_PID_NAMESPACE;
+}
 
 struct sock_diag *sock_diag_new(void)
 {
 	struct sock_diag *diag = calloc(1, sizeof(*diag));
-	for (unsigned i = 0; diag && i < NAMESPACES_MAX; i++)
+	if (!diag)
+		return NULL;
+	for (unsigned i = 0; i < NAMESPACES_MAX; i++)
 		diag->netns[i].fd = -1;
+	diag->knows_pids = in_first_pid_namespace();
+	/* nor where /proc hides whom we may not look at (hidepid, ProtectProc=) */
+	diag->sees_all = diag->knows_pids && access("/proc/1", F_OK) == 0;
 	return diag;
 }
 
@@ -251,6 +266,7 @@ struct search {
 	const struct flow_event *event;
 	bool is_likely; /* that it is in the namespace at hand, where no cookie tells */
 	bool asked;     /* in one that is the flow's, or may be */
+	bool in_its_own; /* it is the flow's, by its cookie */
 	int result;     /* of the last one */
 };
 
@@ -265,6 +281,7 @@ static int ask_behind(void *context, int netns_fd)
 	if (known && netns->cookie != search->event->netns_cookie)
 		return 0;
 	search->asked = true;
+	search->in_its_own |= known;
 	search->result = known || search->is_likely ? ask_fully(netns, search->type, search->event) :
 						      ask_in(netns, search->type, search->event, 0);
 	if (known || search->result == 0)
@@ -309,7 +326,8 @@ static int ask_everywhere(struct search *search)
 	if (error)
 		return error;
 	/* it may be in one that we may not enter, or whose processes are hidden from us (hidepid) */
-	return unseen || !search->asked ? -EPERM : -ENOENT;
+	bool whole = search->asked && !unseen && search->diag->sees_all;
+	return (search->event->netns_cookie ? search->in_its_own : whole) ? -ENOENT : -EPERM;
 }
 
 static int ask(struct sock_diag *diag, __u16 type, const struct flow_event *event)
@@ -335,4 +353,9 @@ int sock_diag_destroy(struct sock_diag *diag, const struct flow_event *event)
 int sock_diag_find(struct sock_diag *diag, const struct flow_event *event)
 {
 	return ask(diag, SOCK_DIAG_BY_FAMILY, event);
+}
+
+bool sock_diag_owner_is_over(const struct sock_diag *diag, const struct flow_event *event)
+{
+	return diag->knows_pids && event->pid && kill((pid_t)event->pid, 0) < 0 && errno == ESRCH;
 }

@@ -3,6 +3,7 @@
 #ifndef SMTPWARD_SOCK_DIAG_H
 #define SMTPWARD_SOCK_DIAG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "event.h"
@@ -24,5 +25,9 @@ int sock_diag_destroy(struct sock_diag *diag, const struct flow_event *event);
 /* Looks for the event's socket. Returns 0 if it is there, -ENOENT if it is gone (or the kernel alone keeps it, in FIN-WAIT-2
  * or TIME-WAIT), or another negative errno, as above. */
 int sock_diag_find(struct sock_diag *diag, const struct flow_event *event);
+
+/* Whether the process that opened a flow has ended, and this can be told: the number is that of the first pid namespace, and
+ * in another one it is nobody's, or somebody else's. */
+bool sock_diag_owner_is_over(const struct sock_diag *diag, const struct flow_event *event);
 
 #endif

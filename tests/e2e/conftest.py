@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 
 from harness import TOOLS, agent as agent_module, exim, opensmtpd, postfix, programs  # noqa: E402
 from harness.fault_server import FaultServer  # noqa: E402
-from harness.lab import ADDRESSES, Lab, sh  # noqa: E402
+from harness.lab import ADDRESSES, Lab, hide_mounts, sh  # noqa: E402
 
 
 def pytest_sessionstart(session):
@@ -21,6 +21,7 @@ def pytest_sessionstart(session):
         pytest.exit("these tests make namespaces and attach BPF programs: run them as root", 77)
     # a plain SIGTERM would leave the namespaces behind
     signal.signal(signal.SIGTERM, interrupt)
+    hide_mounts()
 
 
 def interrupt(*_):

@@ -4,10 +4,8 @@ import base64
 import ipaddress
 import itertools
 import json
-import os
 import pathlib
 import shutil
-import signal
 import struct
 import subprocess
 import tempfile
@@ -359,24 +357,14 @@ def test_a_client_whose_link_came_later(routed, serve, watch):
     expect(agent.session(), "cleartext", ["cleartext-mail", "starttls-missing"], interface="lan0")
 
 
-def kill(agent):
-    """All processes, so that none can put anything in order; gone when this returns."""
-    pids = agent.processes()
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    agent.process.wait()
-    wait_until(lambda: not any(os.path.exists(f"/proc/{pid}/exe") for pid in pids), "the agent's processes are gone")
-
-
 @pytest.mark.parametrize("again", [True, False], ids=["taken-over", "alone"])
 def test_killed_it_goes_on_blocking(routed, serve, watch, again):
     server = serve("strip", "auth=PLAIN")
     agent = watch(mode="block")
     client = Stepwise(routed, ADDRESSES["server"][0], 25, EHLO, LOGIN)
-    kill(agent)
+    agent.kill()
     assert attached(routed) != []
     if again:
-        wait_until(lambda: not agent_lives(agent), "the agent's processes are gone")
         agent.start()
     report = client.finish()
     assert report["error"] == "ECONNRESET", report
@@ -386,12 +374,7 @@ def test_killed_it_goes_on_blocking(routed, serve, watch, again):
         expect(agent.session(), "blocked", ["cleartext-auth", "starttls-missing"], ["ehlo-accepted", "blocked"],
                ["midway"], forwarded=True)
     else:
-        wait_until(lambda: not agent_lives(agent), "the agent's processes are gone")
         agent.start()
-
-
-def agent_lives(agent):
-    return agent.run("-j", "status").returncode == 0
 
 
 def flow_key(session):
@@ -441,8 +424,7 @@ def test_a_flow_that_is_lost_track_of_is_closed_and_counted(routed, serve, watch
 def test_detach_takes_all_of_it_away(routed, serve, watch):
     server = serve("strip", "auth=PLAIN")
     agent = watch(mode="block")
-    kill(agent)
-    wait_until(lambda: not agent_lives(agent), "the agent's processes are gone")
+    agent.kill()
     assert attached(routed) != []
     result = routed.run_in("router", BUILD / "smtpward", "detach", "--cgroup", routed.cgroup)
     assert "tcx-" in result.stdout or "filter" in result.stdout, result.stdout
@@ -453,8 +435,7 @@ def test_detach_takes_all_of_it_away(routed, serve, watch):
 
 def test_another_configuration_lets_go_of_what_was_left(routed, serve, watch):
     agent = watch(mode="block")
-    kill(agent)
-    wait_until(lambda: not agent_lives(agent), "the agent's processes are gone")
+    agent.kill()
     agent.config["tc"]["interfaces"] = ["wan0"]
     agent.start()
     assert interfaces(agent) == {"wan0"}

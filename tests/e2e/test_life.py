@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """What the kernel does once the agent is gone, when it is replaced, and how it is all taken away."""
+import ipaddress
 import json
-import os
-import signal
 import shutil
+import signal
+import socket
+import struct
 import subprocess
 
 import pytest
 
 from harness import CLIENTS, programs
 from harness.lab import sh, wait_until
-from harness.life import OTHER_ABI, SECRET, Senders, attached, blocked_flows, detach, folders, is_running
-from harness.programs import PYTHON, SENDER
+from harness.life import BLOCKED, OTHER_ABI, PINS, SECRET, Senders, attached, blocked_flows, detach, folders, netns_cookie
+from harness.programs import PYTHON, SENDER, STOPPED
 
 GREET = [["expect", "220"], ["send", "EHLO x\r\n"], ["expect", "250 "]]
 MAIL = [["send", f"MAIL FROM:<{SENDER}>\r\n"], ["expect", "250"], ["send", "QUIT\r\n"], ["end"]]
@@ -39,15 +41,6 @@ def greeted(lab, more=MAIL):
 
 def report_of(child):
     return json.loads(child.communicate(timeout=60)[0])
-
-
-def kill(agent):
-    """All of its processes: one of them may stand still, and could not end by itself."""
-    pids = agent.processes()
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    agent.process.wait()
-    wait_until(lambda: not any(map(is_running, pids)), "no process of the agent is left")
 
 
 # ---- on_exit ------------------------------------------------------------------------------------------------
@@ -117,7 +110,7 @@ def test_detach_refuses_beside_an_agent(lab, watch):
     result = detach(lab)
     assert result.returncode == 75 and "an agent is at work" in result.stderr, result
     assert attached(lab) == before
-    kill(agent)
+    agent.kill()
     assert attached(lab) == before
     result = detach(lab, json_too=True)
     assert result.returncode == 0, result
@@ -131,6 +124,8 @@ def test_detach_by_force(lab, watch):
     agent = watch(mode="block")
     assert detach(lab, "--force").returncode == 0
     assert attached(lab) == []
+    wait_until(lambda: agent.ask("status")["health"] != "ok", "status says that the hooks are gone")
+    assert not any(hook["attached"] for hook in agent.ask("status")["hooks"])
     assert agent.stop() == 0
 
 
@@ -143,11 +138,91 @@ def test_detach_is_for_root(lab):
     assert result.returncode == 77 and "root" in result.stderr, result
 
 
+# ---- its cgroup ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["monitor", "block"])
+def test_a_cgroup_that_is_made_again(lab, serve, watch, mode):
+    """As a service's is, whenever it is restarted: the hooks of the old one are gone, and nothing else says so."""
+    server = serve("strip")
+    service = lab.cgroup / "service"
+    service.mkdir()
+    agent = watch(mode=mode, cgroup=service)
+    before = service.stat().st_ino
+    service.rmdir()
+    status = wait_until(lambda: (told := agent.ask("status"))["health"] != "ok" and told, "status says that the hooks are gone")
+    assert not any(hook["attached"] for hook in status["hooks"]), status["hooks"]
+    wait_until(lambda: "hooks-lost" in [a["event"]["action"] for a in agent.alerts()], "the loss is told")
+    service.mkdir()
+    try:
+        wait_until(lambda: agent.ask("status")["health"] == "ok", "the hooks are on the new cgroup")
+        result = programs.raw(lab, "192.0.2.2", 25, GREET + MAIL, cgroup=service)
+        assert (result.report["error"] in STOPPED) == (mode == "block"), result.report
+        assert agent.session()["outcome"] == ("blocked" if mode == "block" else "cleartext")
+        here = f"{service.stat().st_ino}-"
+        assert [folder.name.startswith(here) for folder in PINS.glob("*-*") if folder.is_dir()] == [True] * (mode == "block")
+        agent.kill()
+        result = programs.raw(lab, "192.0.2.2", 25, GREET + MAIL, cgroup=service)
+        assert (result.report["error"] in STOPPED) == (mode == "block"), result.report
+        agent.start()
+        status = agent.ask("status")
+        assert status["health"] == "ok", status["reasons"]
+        assert agent.stop() == 0
+        assert not list(PINS.glob(f"{before}-*")) and not list(PINS.glob(f"{here}*"))
+    finally:
+        service.rmdir()
+    if mode == "block":
+        server.assert_nothing(SENDER, "MAIL")
+
+
+# ---- another agent ------------------------------------------------------------------------------------------
+
+
+def over_for_sure():
+    """Writes down a blocked flow of this namespace whose socket is gone. Returns a function that says whether it is there still."""
+    with socket.socket() as gone:
+        cookie, netns = (gone.getsockopt(socket.SOL_SOCKET, option, 8) for option in (57, 71))  # SO_COOKIE, SO_NETNS_COOKIE
+    entry = struct.pack("=QQ8sIIHHI", 1, 1, netns, 0, 0, 1, 25, 0) + 2 * ipaddress.ip_address("::ffff:192.0.2.2").packed
+    sh("bpftool", "map", "update", "pinned", BLOCKED, "key", *hexadecimal(cookie), "value", *hexadecimal(entry))
+    return lambda: sh("bpftool", "map", "lookup", "pinned", BLOCKED, "key", *hexadecimal(cookie), check=False).returncode == 0
+
+
+def hexadecimal(octets):
+    return [f"{octet:#04x}" for octet in octets]
+
+
+def test_an_agent_beside_forgets_no_flow_that_it_cannot_look_for(lab, serve, watch):
+    """The map of blocked flows is one for all agents; this one may not enter the flow's network namespace."""
+    if not netns_cookie(lab):
+        pytest.skip("this kernel gives network namespaces no cookies")
+    server = serve("strip")
+    agent = watch(mode="monitor", on_exit="keep")
+    child, go_on = greeted(lab)
+    agent.set_mode("block")
+    agent.signal(signal.SIGSTOP)
+    go_on()
+    wait_until(lambda: blocked_flows(lab), "the flow is blocked")
+    beside = lab.cgroup / "beside"
+    beside.mkdir()
+    try:
+        other = watch(mode="block", cgroup=beside, privileges={"user": "nobody", "hardening": "available", "containers": False})
+        is_there = over_for_sure()
+        wait_until(lambda: not is_there(), "the other agent has looked through the map")
+        assert child.poll() is None and len(blocked_flows(lab)) == 1
+        agent.signal(signal.SIGCONT)
+        assert report_of(child)["error"] == "ECONNABORTED", "its own agent ends it"
+        wait_until(lambda: not blocked_flows(lab), "then it is forgotten")
+        assert other.stop() == 0
+    finally:
+        beside.rmdir()
+    server.assert_nothing(SENDER, "MAIL")
+
+
 # ---- another ABI version ------------------------------------------------------------------------------------
 
 
 def upgrade(agent, wait=True):
-    kill(agent)
+    agent.kill()
     agent.program = OTHER_ABI
     agent.start(wait=wait)
 
@@ -162,11 +237,32 @@ def test_a_flow_of_the_old_version_is_blocked_still(lab, serve, watch):
     old, new = sorted(folders(lab), key=lambda folder: folder.name.endswith("-9999"))
     assert not (old / "link-connect4").exists() and (old / "link-egress").exists()
     result = programs.raw(lab, "192.0.2.2", 25, GREET + MAIL)
-    assert result.report["error"] == "ECONNABORTED", "a new flow is the new agent's"
+    assert result.report["error"] in STOPPED, result.report
+    blocked = wait_until(lambda: [s for s in agent.ask("sessions")["sessions"] if s["blocked"]], "a new flow is the new agent's")
+    assert [s["midway"] for s in blocked] == [False], blocked
     go_on()
-    assert report_of(child)["error"] in ("ECONNABORTED", "ETIMEDOUT")
+    assert report_of(child)["error"] in STOPPED
     server.assert_nothing(SENDER, "MAIL")
     wait_until(lambda: folders(lab) == [new], "the old object is gone", 60)
+    agent.sessions(2)
+    status = agent.ask("status")
+    assert status["health"] == "ok", status["reasons"]
+    assert status["counters"]["kernel"]["flows_opened"] == status["counters"]["kernel"]["flows_closed"] == 1, status
+
+
+def test_new_flows_are_not_the_old_versions(lab, serve, watch):
+    """It goes on with those that it has, by the policy that it had. What is allowed by now passes."""
+    server = serve("strip")
+    agent = watch(mode="block")
+    child, go_on = greeted(lab)
+    agent.config["policy"] = {"rules": [{"to": "any", "require": "none", "reason": "agreed meanwhile"}]}
+    upgrade(agent)
+    assert len(folders(lab)) == 2, folders(lab)
+    result = programs.raw(lab, "192.0.2.2", 25, GREET + MAIL)
+    assert result.report["error"] is None, result.report
+    assert b"MAIL" in server.received()
+    go_on()
+    assert report_of(child)["error"] in STOPPED
 
 
 def test_a_blocked_flow_stays_blocked_across_an_upgrade(lab, serve, watch):
@@ -215,7 +311,7 @@ def test_no_gap_while_versions_change(lab, serve, watch):
     old, new = agent.program, OTHER_ABI
     for program in (new, old, new, old):
         wait_for_more(server)
-        kill(agent)
+        agent.kill()
         agent.program = program
         agent.start()
         wait_for_more(server)

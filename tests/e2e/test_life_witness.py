@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """The witness without an agent: its uprobes are pinned where the kernel can do that, and status says so."""
-import os
-import signal
-
 import pytest
 
 from harness import programs
 from harness.lab import wait_until
-from harness.life import attached, detach, folders, is_running
+from harness.life import attached, detach, folders
 from harness.programs import BODY
 
 GOOD = "server.example"
@@ -44,12 +41,8 @@ def send(lab, ca, verify="chain+name"):
 def end(agent, how):
     if how == "told":
         assert agent.stop() == 0
-        return
-    pids = agent.processes()
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    agent.process.wait()
-    wait_until(lambda: not any(map(is_running, pids)), "no process of the agent is left")
+    else:
+        agent.kill()
 
 
 @pytest.mark.parametrize("how", ["told", "killed"])

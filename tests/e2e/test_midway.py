@@ -193,8 +193,7 @@ def test_takeover_needs_no_search(lab, serve, watch):
     server = serve("strip", "auth=PLAIN")
     first = watch(mode="block")
     client = Paused(lab, GREET, [["send", AUTH], ["expect", "235"]] + QUIT)
-    first.process.kill()
-    first.process.wait()
+    first.kill()
     second = watch(mode="block")
     assert second.ask("status")["counters"]["kernel"]["flows_found"] == 0
     client.go_on()
@@ -209,8 +208,7 @@ def test_one_that_is_silent_is_known_to_the_next_agent(lab, serve, watch):
     client = Paused(lab, GREET, FOUND + [["send", AUTH], ["expect", "235"]] + QUIT)
     first = watch(mode="block")
     before = only_session(first)
-    first.process.kill()
-    first.process.wait()
+    first.kill()
     second = watch(mode="block")
     assert only_session(second)["id"] == before["id"] and only_session(second)["midway"] is True
     client.go_on()

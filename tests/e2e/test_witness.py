@@ -58,7 +58,7 @@ def test_copies_are_watched_as_they_appear_and_let_go(lab, ca, serve, watch, own
     count = len(agent.ask("sessions")["sessions"])
     assert smtplib_with(lab, ca, own_libraries).delivered
     expect(agent.sessions(count + 1)[-1], "verified")
-    wait_until(lambda: not copies & watched(agent), "the copies are let go", timeout=90)
+    wait_until(lambda: not copies & watched(agent), "the copies are let go", timeout=150)  # looked at once a minute
 
 
 def test_switched_off(watch):

@@ -123,6 +123,11 @@ int kernel_set_identity(struct kernel *kernel, uint64_t flow_id, enum identity i
 	return 0;
 }
 
+void kernel_follow_cgroup(struct kernel *kernel)
+{
+	(void)kernel;
+}
+
 void kernel_heartbeat(struct kernel *kernel)
 {
 	REQUIRE(kernel->open);

@@ -4,7 +4,7 @@ import socket
 import sys
 
 for _ in range(int(sys.argv[3])):
-    with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=10) as server:
+    with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=60) as server:
         server.recv(4096)
         server.sendall(b"QUIT\r\n")
         server.recv(4096)

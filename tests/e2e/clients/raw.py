@@ -81,7 +81,7 @@ class Player:
         open(path, "w").close()
 
     def do_await(self, path):
-        for _ in range(1000):
+        for _ in range(6000):  # two minutes: an agent may start meanwhile, on a slow machine
             if os.path.exists(path):
                 return
             time.sleep(0.02)

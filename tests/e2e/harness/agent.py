@@ -7,7 +7,7 @@ import socket
 import subprocess
 
 from . import BUILD
-from .lab import PATIENCE, wait_until
+from .lab import PATIENCE, is_running, started_at, wait_until
 
 
 def free_port():
@@ -56,7 +56,9 @@ class Agent:
     def start(self, wait=True):
         self.write_config()
         with open(self.output, "ab") as output:
-            self.process = self.lab.start(self.side, [self.program, "-f", "-c", self.config_path], stdout=output, stderr=output)
+            # a session of its own: by that all of its processes are found, whoever is their parent by then
+            self.process = self.lab.start(self.side, [self.program, "-f", "-c", self.config_path], stdout=output, stderr=output,
+                                          start_new_session=True)
         if wait:
             wait_until(self._answers, "the agent answers")
 
@@ -70,18 +72,41 @@ class Agent:
             self.signal(signal.SIGCONT)
             self.process.terminate()
             try:
-                self.process.wait(timeout=10 * PATIENCE)
+                self.process.wait(timeout=60 * PATIENCE)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
                 raise AssertionError("the agent does not end at SIGTERM") from None
         return self.process.returncode
 
+    def kill(self):
+        """kill -9 to all of its processes: one that stands still could not end by itself. They are gone when this returns."""
+        def gone():
+            alive = self.alive()
+            for pid in alive:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            return not alive
+        wait_until(gone, "no process of the agent is left")
+        self.process.wait()
+
+    def wait_gone(self):
+        """Until all of its processes have ended: before that the control socket is not free."""
+        self.process.wait(timeout=60 * PATIENCE)
+        wait_until(lambda: not self.alive(), "no process of the agent is left")
+
+    def alive(self):
+        """All of its processes that there are, orphans too."""
+        found = subprocess.run(["pgrep", "-s", str(self.process.pid)], capture_output=True, text=True).stdout.split()
+        return [int(pid) for pid in found if is_running(pid)]
+
     def processes(self):
         """The monitor, which was started, then its children: the agent last."""
         monitor = self.process.pid
         children = subprocess.run(["pgrep", "-P", str(monitor)], capture_output=True, text=True).stdout.split()
-        return [monitor, *sorted(map(int, children))]
+        return [monitor, *sorted(map(int, children), key=started_at)]
 
     def signal(self, number):
         """To the process that was started, as an administrator would; standing still and going on is for all of them."""

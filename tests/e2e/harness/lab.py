@@ -23,14 +23,28 @@ HOSTS = """127.0.0.1 localhost
 
 
 PR_SET_PDEATHSIG = 1
-libc = ctypes.CDLL(None)
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+CLONE_NEWNS = 0x20000
+MS_REC, MS_SLAVE = 0x4000, 0x80000
+
+
+def hide_mounts():
+    """
+    This process and its children get a bpffs of their own. Agents that see the same one share their map of blocked flows, and
+    each ends the flows that another has blocked; what these tests do is not to hang on who else is at work on this machine.
+    """
+    for what, failed in (("unshare", libc.unshare(CLONE_NEWNS)), ("slave", libc.mount(b"none", b"/", None, MS_REC | MS_SLAVE, None)),
+                         ("bpffs", libc.mount(b"bpffs", b"/sys/fs/bpf", b"bpf", 0, b"mode=0700"))):
+        assert not failed, f"{what}: {os.strerror(ctypes.get_errno())}"
 
 
 def sh(*argv, check=True, **options):
     return subprocess.run([str(a) for a in argv], check=check, text=True, capture_output=True, **options)
 
 
-def wait_until(condition, what, timeout=20.0):
+def wait_until(condition, what, timeout=60.0):
     """Polls; returns the first true value. The limit only ends a test that fails anyway."""
     end = time.monotonic() + timeout * PATIENCE
     while True:
@@ -40,6 +54,25 @@ def wait_until(condition, what, timeout=20.0):
         if time.monotonic() > end:
             raise AssertionError(f"never came true: {what}")
         time.sleep(0.02)
+
+
+def stat_of(pid):
+    """Fields of /proc/PID/stat from the state on; proc(5) counts that as the third. None: there is no such process."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
+    except OSError:
+        return None
+
+
+def is_running(pid):
+    stat = stat_of(pid)
+    return stat is not None and stat[0] not in "ZX"
+
+
+def started_at(pid):
+    """For an order of processes: their numbers begin anew behind pid_max."""
+    stat = stat_of(pid)
+    return int(stat[19]) if stat else 0, pid
 
 
 def cgroup2_mount():

@@ -22,6 +22,9 @@ MESSAGE = f"From: {SENDER}\r\nTo: {RECIPIENT}\r\nSubject: {SUBJECT}\r\n\r\n{BODY
 
 PYTHON = "/usr/bin/python3"
 
+# What a client of clients/raw.py is told when its flow is blocked: by the agent; by the kernel, where the agent is slow or gone.
+STOPPED = ("ECONNABORTED", "ETIMEDOUT")
+
 
 @dataclasses.dataclass
 class Result:
