@@ -27,8 +27,6 @@ static unsigned hash_ends(const void *key, size_t length)
 
 #include "capture_reader.h"
 
-#define RESET_WINDOW (1 << 20) /* so far off may a RST be that is believed */
-
 enum capture_state {
 	FLOW_OPENING, /* nothing has shown yet that the connection came about */
 	FLOW_OPEN,
@@ -314,7 +312,7 @@ static bool reset_is_believable(const struct capture_flow *flow, enum direction 
 	int32_t off = (int32_t)(segment->sequence - side->next);
 	if (!side->started) /* a refusal has sequence number 0 and acknowledges the SYN */
 		return true;
-	return off >= -RESET_WINDOW && off <= RESET_WINDOW;
+	return off >= -ORDER_RESET_WINDOW && off <= ORDER_RESET_WINDOW;
 }
 
 /* A segment of a flow that is live, SYNs apart. */
@@ -326,6 +324,7 @@ static void take_segment(struct capture *capture, struct capture_flow *flow, enu
 			return;
 		if (flow->end == FLOW_END_NONE)
 			flow->end = FLOW_END_RESET;
+		order_reset(&capture->order, &flow->order, direction, segment);
 		finish(capture, flow, true, true, segment->time_ns);
 		return;
 	}

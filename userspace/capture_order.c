@@ -307,6 +307,28 @@ static void note_acknowledged(struct order_flow *flow, enum direction direction,
 	other->has_acked = true;
 }
 
+/* If bytes of a direction are missing up to that sequence number, which somebody has named, they are a gap. */
+static void end_at(struct order *order, struct order_flow *flow, enum direction direction, uint32_t sequence, uint64_t time_ns)
+{
+	const struct order_side *side = &flow->side[direction];
+	int32_t missing = distance(sequence, side->next);
+	if (side->started && !side->finished && missing > 0 && missing <= ORDER_RESET_WINDOW)
+		make_gap(order, flow, direction, (uint32_t)missing, time_ns);
+}
+
+void order_reset(struct order *order, struct order_flow *flow, enum direction direction, const struct capture_segment *segment)
+{
+	order_flush(order, flow, segment->time_ns);
+	if (flow->light)
+		return;
+	end_at(order, flow, direction, segment->sequence, segment->time_ns);
+	if (segment->ack)
+		end_at(order, flow, other_of(direction), segment->acknowledged, segment->time_ns);
+	for (int i = 0; i < 2; i++)
+		if (flow->side[i].has_acked)
+			end_at(order, flow, (enum direction)i, flow->side[i].acked, segment->time_ns);
+}
+
 void order_take(struct order *order, struct order_flow *flow, enum direction direction, const struct capture_segment *segment)
 {
 	if (flow->light) {

@@ -24,6 +24,7 @@
 #define ORDER_BYTES (64 * 1024 * 1024) /* held of all */
 #define ORDER_STALLED_SEGMENTS 32      /* so many segments of a flow are waited for, behind what the capture has lost */
 #define ORDER_STALLED_NS 1000000000ULL
+#define ORDER_RESET_WINDOW (1 << 20)   /* so far off may a RST be that is believed */
 #define ORDER_RECENT 256 /* bytes kept of each direction, to compare repeated ones with; a power of two */
 
 struct order_held;
@@ -77,6 +78,9 @@ struct order {
 
 /* Takes a segment of the flow's, whose SYN (if it is one) has been seen to: side.next is set. */
 void order_take(struct order *order, struct order_flow *flow, enum direction direction, const struct capture_segment *segment);
+/* A RST has come in that direction, and nothing comes any more: gives out what is held. What is missing before the RST, or
+ * before what was acknowledged, is a gap. */
+void order_reset(struct order *order, struct order_flow *flow, enum direction direction, const struct capture_segment *segment);
 /* Nothing comes any more: gives out what is held, with gaps where bytes are missing. */
 void order_flush(struct order *order, struct order_flow *flow, uint64_t time_ns);
 /* Frees what is held, unread. */

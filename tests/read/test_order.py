@@ -154,6 +154,31 @@ def test_each_packet_lost(tmp_path, maker, allowed):
             assert set(row["findings"]) <= allowed, (path.name, row["findings"], row["facts"])
 
 
+HELLO = b"\x16\x03\x01\x00\x30\x01\x00\x00\x2c\x03\x03" + bytes(42)
+
+
+def hello_reset():
+    return Flow().open().talk(*QUIET[:3], "C: STARTTLS", "S: 220 go").send("C", HELLO).segment("S", ACK).segment("S", RST | ACK)
+
+
+def refused_reset():
+    return Flow().open().talk(*QUIET[:3], "C: STARTTLS", "S: 454 no").segment("C", ACK).segment("C", RST | ACK)
+
+
+@pytest.mark.parametrize("maker,allowed", [(hello_reset, {"tls-handshake-failed"}), (refused_reset, {"starttls-refused"})])
+def test_packets_lost_before_a_reset(tmp_path, maker, allowed):
+    """A reset tells where its sender was, and what it had got: what is missing before it is a gap."""
+    assert set(only(read(write(tmp_path / "whole", maker())))["findings"]) == allowed
+    count, paths = len(maker().packets), []
+    for lost in [*itertools.combinations(range(count - 1), 1), *itertools.combinations(range(count - 1), 2)]:
+        flow = maker()
+        flow.packets = [packet for i, packet in enumerate(flow.packets) if i not in lost]
+        paths.append(write(tmp_path / "-".join(map(str, lost)), flow))
+    for path, rows in zip(paths, read_many(paths)):
+        for row in rows:
+            assert set(row["findings"]) <= allowed, (path.name, row["findings"], row["facts"])
+
+
 def test_lost_reply_is_a_gap(path):
     """The EHLO reply is missing, and with it what was offered."""
     flow = Flow().open().talk(*MAIL[:2])
