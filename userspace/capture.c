@@ -271,12 +271,19 @@ static void start_over(struct capture *capture, struct capture_flow **flow, uint
 	order_start(&(*flow)->order, FROM_CLIENT, isn + 1);
 }
 
+/* What a SYN-ACK acknowledges of a SYN that was captured: with none, some or all of the data that is in it (RFC 7413). */
+static bool answers_syn(const struct capture_flow *flow, uint32_t acknowledged)
+{
+	uint32_t first = flow->client_isn + 1;
+	return acknowledged - first <= flow->order.side[FROM_CLIENT].next - first;
+}
+
 /* Returns whether the segment is to be read on: data may be in it. */
 static bool take_syn(struct capture *capture, struct capture_flow **found, enum direction direction, struct capture_segment *segment)
 {
 	struct capture_flow *flow = *found;
 	if (direction == FROM_SERVER) {
-		if (flow->order.midway || flow->answered || (flow->has_client_isn && segment->acknowledged != flow->client_isn + 1))
+		if (flow->order.midway || flow->answered || (flow->has_client_isn && !answers_syn(flow, segment->acknowledged)))
 			return false;
 		if (!flow->has_client_isn) { /* the SYN was not captured, and tells no more than this */
 			flow->client_isn = segment->acknowledged - 1;
