@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "facts.h"
 #include "history.h"
@@ -13,6 +14,7 @@
 #include "judgement.h"
 
 #define SECOND 1000000000ULL
+#define ID_TRIES 16
 #define CLOCK_IS_SET_NS (800000000ULL * SECOND) /* 1995: no capture with TLS in it is older, but for those without times */
 
 struct capture_table {
@@ -170,7 +172,7 @@ static bool is_loopback(const uint8_t address[16])
 	return memcmp(address, ipv6, sizeof(ipv6)) == 0 || (memcmp(address, mapped, sizeof(mapped)) == 0 && address[12] == 127);
 }
 
-/* count: a multiple of eight. Spreads well; whoever wants to make two that are the same can, and gains nothing. */
+/* count: a multiple of eight. Spreads well; whoever wants to make many that are the same can: see make_id(). */
 static uint64_t hash(const void *bytes, size_t count)
 {
 	uint64_t sum = count, word;
@@ -190,8 +192,11 @@ static uint64_t make_id(struct capture_table *table, const struct capture_flow *
 	memcpy(text, &flow->key, sizeof(flow->key));
 	memcpy(text + sizeof(flow->key), &flow->opened_ns, sizeof(flow->opened_ns));
 	uint64_t id = hash(text, sizeof(text));
-	while (!id || sessions_find(table->sessions, id))
-		id++;
+	for (unsigned tries = 1; !id || sessions_find(table->sessions, id); tries++) {
+		/* so many that are the same are somebody's work, and to count through them would be ours */
+		if (tries % ID_TRIES || getrandom(&id, sizeof(id), GRND_NONBLOCK) != sizeof(id))
+			id++;
+	}
 	return id;
 }
 

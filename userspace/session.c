@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "facts.h"
 #include "session.h"
@@ -23,6 +24,8 @@ struct sessions *sessions_new(unsigned keep, unsigned open_max)
 {
 	struct sessions *sessions = calloc(1, sizeof(*sessions));
 	if (sessions) {
+		if (getrandom(&sessions->table.seed, sizeof(sessions->table.seed), GRND_NONBLOCK) < 0)
+			sessions->table.seed = (uintptr_t)sessions;
 		sessions->keep = keep;
 		sessions->open_max = open_max;
 	}

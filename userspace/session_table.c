@@ -78,10 +78,11 @@ static uint64_t id_of(const struct table_entry *entry)
 	return entry->awake ? ((const struct session *)entry->body)->id : packed_session_id(entry->body);
 }
 
-/* An id is a socket's cookie and a bit of a clock, which the kernel counts: nobody chooses them to collide. */
-static uint32_t *bucket(uint32_t *buckets, unsigned count, uint64_t id)
+/* In the kernel nobody chooses ids, but who makes a capture file chooses its sessions': none that share a bucket for sure. */
+static uint32_t *bucket(const struct table *table, uint32_t *buckets, unsigned count, uint64_t id)
 {
-	uint64_t mixed = id * 0x9e3779b97f4a7c15ULL; /* Knuth's multiplicative hashing: the high bits are the good ones */
+	uint64_t mixed = (id ^ table->seed) * 0x9e3779b97f4a7c15ULL; /* Knuth's multiplicative hashing: the high bits are the good ones */
+	mixed = (mixed ^ mixed >> 32) * 0xd6e8feb86659fd93ULL;
 	return &buckets[(mixed >> 32) & (count - 1)];
 }
 
@@ -98,7 +99,7 @@ static bool grow_buckets(struct table *table)
 	if (!buckets)
 		return table->bucket_count != 0;
 	for (entry = table_first(table, TABLE_ALL); entry; entry = table_newer(table, entry)) {
-		uint32_t *first = bucket(buckets, count, id_of(entry));
+		uint32_t *first = bucket(table, buckets, count, id_of(entry));
 		entry->chain = *first;
 		*first = entry->number;
 	}
@@ -112,7 +113,7 @@ struct table_entry *table_find(const struct table *table, uint64_t id)
 {
 	struct table_entry *entry = NULL;
 	if (table->bucket_count)
-		entry = entry_of(table, *bucket(table->buckets, table->bucket_count, id));
+		entry = entry_of(table, *bucket(table, table->buckets, table->bucket_count, id));
 	while (entry && id_of(entry) != id)
 		entry = entry_of(table, entry->chain);
 	return entry;
@@ -192,7 +193,7 @@ struct session *table_add(struct table *table, uint64_t id)
 	session->id = id;
 	entry->body = session;
 	entry->awake = true;
-	first = bucket(table->buckets, table->bucket_count, id);
+	first = bucket(table, table->buckets, table->bucket_count, id);
 	entry->chain = *first;
 	*first = entry->number;
 	append(table, TABLE_ALL, entry);
@@ -225,7 +226,7 @@ void table_close(struct table *table, struct table_entry *entry)
 
 void table_remove(struct table *table, struct table_entry *entry)
 {
-	uint32_t *link = bucket(table->buckets, table->bucket_count, id_of(entry));
+	uint32_t *link = bucket(table, table->buckets, table->bucket_count, id_of(entry));
 
 	while (*link != entry->number)
 		link = &entry_of(table, *link)->chain;

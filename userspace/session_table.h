@@ -38,6 +38,7 @@ struct table_entry {
 
 /* All zero is an empty one. */
 struct table {
+	uint64_t seed; /* for the caller to set, while the table is empty: what decides the bucket, and nobody can know */
 	uint32_t *buckets;
 	unsigned bucket_count; /* a power of two */
 	struct table_entry **blocks; /* the entries, by number */
