@@ -47,15 +47,18 @@ static bool differs_from_before(const struct order_side *side, const struct capt
 
 static void remember(struct order_side *side, const uint8_t *bytes, uint32_t count)
 {
-	uint32_t skipped = count > ORDER_RECENT ? count - ORDER_RECENT : 0;
+	uint32_t kept = count < ORDER_RECENT ? count : ORDER_RECENT;
 	if (!side->recent)
 		side->recent = malloc(ORDER_RECENT);
 	if (!side->recent)
 		return; /* recent_count stays 0: there is nothing to compare with */
-	for (uint32_t i = skipped; i < count; i++)
-		side->recent[(side->next + i) % ORDER_RECENT] = bytes[i];
-	count += side->recent_count;
-	side->recent_count = (uint16_t)(count < ORDER_RECENT ? count : ORDER_RECENT);
+	uint32_t place = (side->next + count - kept) % ORDER_RECENT, to_end = ORDER_RECENT - place;
+	bytes += count - kept;
+	memcpy(side->recent + place, bytes, kept < to_end ? kept : to_end);
+	if (kept > to_end)
+		memcpy(side->recent, bytes + to_end, kept - to_end);
+	kept += side->recent_count;
+	side->recent_count = (uint16_t)(kept < ORDER_RECENT ? kept : ORDER_RECENT);
 }
 
 static void make_gap(struct order *order, struct order_flow *flow, enum direction direction, uint32_t count, uint64_t time_ns)
