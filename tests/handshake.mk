@@ -1,7 +1,7 @@
 # The reader of TLS handshakes: its tests, which talk to themselves with OpenSSL, and its fuzzer.
 
 HANDSHAKE_PARTS := handshake handshake_sequence handshake_reader handshake_hello handshake_server \
-	handshake_certificate ja4 tls_names cipher_suite
+	handshake_certificate ja4 sha256 tls_names cipher_suite
 HANDSHAKE_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_handshake*.c))
 
 # A pure module: linked with nothing else, so that a dependence on the rest does not slip in.
@@ -17,7 +17,7 @@ FUZZ_HANDSHAKE := tests/fuzz/fuzz_handshake.c $(patsubst %,userspace/%.c,$(filte
 .PHONY: fuzz_handshake_long fuzz_handshake_seeds
 tests: $(BUILD)/tests/fuzz_handshake
 
-$(BUILD)/tests/fuzz_handshake: $(FUZZ_HANDSHAKE) $(wildcard userspace/handshake*) $(wildcard userspace/tls_*.h) userspace/ja4.h
+$(BUILD)/tests/fuzz_handshake: $(FUZZ_HANDSHAKE) $(wildcard userspace/handshake*) $(wildcard userspace/tls_*.h) userspace/ja4.h userspace/sha256.h
 	$(call say,FUZZ,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) -std=gnu11 -O1 -g -Wall -Wextra -Werror $(CPPFLAGS_ALL) $(HANDSHAKE_FUZZ_FLAGS) -o $@ $(FUZZ_HANDSHAKE) -lcrypto

@@ -30,7 +30,7 @@ $(KERNEL:%=$(BUILD)/san/%.o): $(BUILD)/smtpward.skel.h $(BUILD)/witness.skel.h $
 # test_control brings stubs for what is behind the control socket, so it takes that part alone.
 $(BUILD)/tests/test_control: SAN_OBJ := $(filter $(BUILD)/san/control%,$(SAN_OBJ)) \
 	$(patsubst %,$(BUILD)/san/%.o,session_json session_id finding finding_text finding_text_identity escape address policy_lookup \
-	tls_names cipher_suite identity certificate durations sandbox sandbox_calls)
+	tls_names cipher_suite identity certificate sha256 durations sandbox sandbox_calls)
 
 # The sanitizers make system calls of their own, which the sandbox kills for; this one tries it as it is shipped.
 $(BUILD)/tests/test_sandbox: tests/unit/test_sandbox.c $(AGENT_OBJ)

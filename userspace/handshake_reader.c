@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include <string.h>
 
-#include <openssl/evp.h>
-
 #include "handshake_message.h"
+#include "sha256.h"
 #include "tls_names.h"
 
 bool read_bytes(struct reader *reader, size_t n, const uint8_t **bytes)
@@ -122,8 +121,8 @@ bool read_extensions(struct reader *reader, struct extension_types *types, exten
 
 void ticket_take(struct tls_ticket *ticket, const struct reader *content)
 {
-	uint8_t hash[EVP_MAX_MD_SIZE];
-	if (content->left == 0 || EVP_Digest(content->at, content->left, hash, NULL, EVP_sha256(), NULL) != 1)
+	uint8_t hash[SHA256_SIZE];
+	if (content->left == 0 || !sha256(content->at, content->left, hash))
 		return;
 	ticket->present = true;
 	memcpy(ticket->hash, hash, TLS_TICKET_HASH_SIZE);

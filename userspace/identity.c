@@ -2,9 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/sha.h>
-
 #include "identity.h"
+#include "sha256.h"
 
 /* ---- certificates ----------------------------------------------------------------------------------------- */
 
@@ -64,7 +63,7 @@ void identity_take_certificate(struct identity_record *record, const struct cert
 	memcpy((uint8_t *)(uintptr_t)chain->list[index].der + event->offset, event->bytes, event->length);
 	chain->read[index] += event->length;
 	if (index == 0 && chain->read[0] == event->total) {
-		SHA256(chain->list[0].der, chain->list[0].length, record->heard_digest);
+		sha256(chain->list[0].der, chain->list[0].length, record->heard_digest);
 		record->heard_seen = true;
 	}
 }
@@ -84,7 +83,7 @@ void identity_take_wire(struct identity_record *record, const struct tls_certifi
 	if (certificates->sent > certificates->count)
 		chain->broken = true;
 	if (chain->count)
-		SHA256(chain->list[0].der, chain->list[0].length, record->wire_digest);
+		sha256(chain->list[0].der, chain->list[0].length, record->wire_digest);
 }
 
 /* ---- the witness ------------------------------------------------------------------------------------------ */

@@ -4,17 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/sha.h>
 #include <uthash.h>
 
 #include "identity_check.h"
+#include "sha256.h"
 
 #define CHECKS_MAX 1024
 #define CHECK_LIFE_S 60 /* certificates expire, and a clock may be set */
 
 /* A check that was made: by the digest of chain and name. */
 struct known_check {
-	uint8_t key[SHA256_DIGEST_LENGTH];
+	uint8_t key[SHA256_SIZE];
 	int64_t made;
 	struct own_check check;
 	UT_hash_handle hh;
@@ -86,13 +86,13 @@ static enum name_source choose_name(const struct identity_record *record, const 
 
 /* ---- the check -------------------------------------------------------------------------------------------- */
 
-static void key_of(const struct certificate_chain *chain, const char *name, uint8_t key[SHA256_DIGEST_LENGTH])
+static void key_of(const struct certificate_chain *chain, const char *name, uint8_t key[SHA256_SIZE])
 {
-	uint8_t digests[TLS_CERTIFICATES_MAX + 1][SHA256_DIGEST_LENGTH];
+	uint8_t digests[TLS_CERTIFICATES_MAX + 1][SHA256_SIZE];
 	for (unsigned i = 0; i < chain->count; i++)
-		SHA256(chain->list[i].der, chain->list[i].length, digests[i]);
-	SHA256((const uint8_t *)name, strlen(name), digests[chain->count]);
-	SHA256(digests[0], (chain->count + 1) * sizeof(digests[0]), key);
+		sha256(chain->list[i].der, chain->list[i].length, digests[i]);
+	sha256(name, strlen(name), digests[chain->count]);
+	sha256(digests[0], (chain->count + 1) * sizeof(digests[0]), key);
 }
 
 static void summarize(const struct certificate_check *check, struct own_check *own)
@@ -114,7 +114,7 @@ static void summarize(const struct certificate_check *check, struct own_check *o
 static const struct own_check *make(struct identity_checker *checker, const struct certificate_chain *chain, const char *name,
 				    int64_t now)
 {
-	uint8_t key[SHA256_DIGEST_LENGTH];
+	uint8_t key[SHA256_SIZE];
 	struct known_check *known = NULL;
 	key_of(chain, name, key);
 	HASH_FIND(hh, checker->known, key, sizeof(key), known);

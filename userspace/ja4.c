@@ -3,55 +3,41 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/evp.h>
-
 #include "ja4.h"
+#include "sha256.h"
 #include "tls_names.h"
 
 #define HASH_DIGITS 12
+#define LIST_SIZE(count) (5 * (count) + 1) /* bytes of its text, with what stands behind it */
 #define EXTENSION_SERVER_NAME 0
 #define EXTENSION_ALPN 16
 
-/* Text made of many short pieces; only its hash is wanted. */
-struct digest {
-	EVP_MD_CTX *context;
-	bool empty;
-	bool failed;
-};
+static const char digits[] = "0123456789abcdef";
 
-static void digest_add(struct digest *digest, const char *text, size_t n)
-{
-	if (EVP_DigestUpdate(digest->context, text, n) != 1)
-		digest->failed = true;
-	digest->empty = false;
-}
-
-/* "002f,0035,..." */
-static void digest_list(struct digest *digest, const uint16_t *values, size_t n)
+/* Writes "002f,0035,...". Returns its end. */
+static char *put_list(char *text, const uint16_t *values, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		char item[6];
-		snprintf(item, sizeof(item), "%04x,", values[i]);
-		digest_add(digest, item, i + 1 < n ? 5 : 4);
+		if (i)
+			*text++ = ',';
+		for (int shift = 12; shift >= 0; shift -= 4)
+			*text++ = digits[values[i] >> shift & 15];
 	}
+	return text;
 }
 
-static bool digest_begin(struct digest *digest)
+/* Writes twelve digits; zeros stand for a text with nothing in it. */
+static bool put_hash(char *hash_text, const char *text, size_t n)
 {
-	digest->empty = true;
-	digest->failed = false;
-	digest->context = EVP_MD_CTX_new();
-	return digest->context && EVP_DigestInit_ex(digest->context, EVP_sha256(), NULL) == 1;
-}
-
-/* Twelve digits; zeros stand for a list with nothing in it. */
-static bool digest_end(struct digest *digest, char *text)
-{
-	unsigned char hash[EVP_MAX_MD_SIZE];
-	bool good = !digest->failed && EVP_DigestFinal_ex(digest->context, hash, NULL) == 1;
-	for (size_t i = 0; good && i < HASH_DIGITS / 2; i++)
-		snprintf(text + 2 * i, 3, "%02x", digest->empty ? 0 : hash[i]);
-	return good;
+	uint8_t hash[SHA256_SIZE] = { 0 };
+	if (n && !sha256(text, n, hash))
+		return false;
+	for (size_t i = 0; i < HASH_DIGITS / 2; i++) {
+		*hash_text++ = digits[hash[i] >> 4];
+		*hash_text++ = digits[hash[i] & 15];
+	}
+	*hash_text = 0;
+	return true;
 }
 
 static int by_value(const void *left, const void *right)
@@ -92,7 +78,6 @@ static bool is_alphanumeric(uint8_t byte)
 /* First and last character; those of the hexadecimal form where they are not letters or digits both. */
 static void protocol_text(const uint8_t *protocol, size_t length, char text[3])
 {
-	static const char digits[] = "0123456789abcdef";
 	text[0] = text[1] = '0';
 	text[2] = 0;
 	if (!protocol || length == 0)
@@ -103,40 +88,35 @@ static void protocol_text(const uint8_t *protocol, size_t length, char text[3])
 	text[1] = plain ? (char)last : digits[last & 15];
 }
 
-static bool suites_hash(uint16_t *suites, size_t count, char *text)
+static bool suites_hash(uint16_t *suites, size_t count, char *hash_text)
 {
-	struct digest digest;
+	char *text = malloc(LIST_SIZE(count));
 	qsort(suites, count, sizeof(*suites), by_value);
-	bool good = digest_begin(&digest);
-	if (good) {
-		digest_list(&digest, suites, count);
-		good = digest_end(&digest, text);
-	}
-	EVP_MD_CTX_free(digest.context);
+	bool good = text && put_hash(hash_text, text, (size_t)(put_list(text, suites, count) - text));
+	free(text);
 	return good;
 }
 
 /* Server name and ALPN are told in the first part, and left out here. */
 static bool extensions_hash(uint16_t *extensions, size_t count, const uint16_t *signatures, size_t signature_count,
-			    char *text)
+			    char *hash_text)
 {
-	struct digest digest;
+	char *text = malloc(LIST_SIZE(count) + LIST_SIZE(signature_count)), *end = text;
 	size_t kept = 0;
+	if (!text)
+		return false;
 	for (size_t i = 0; i < count; i++) {
 		if (extensions[i] != EXTENSION_SERVER_NAME && extensions[i] != EXTENSION_ALPN)
 			extensions[kept++] = extensions[i];
 	}
 	qsort(extensions, kept, sizeof(*extensions), by_value);
-	bool good = digest_begin(&digest);
-	if (good) {
-		digest_list(&digest, extensions, kept);
-		if (signature_count > 0 && kept > 0) {
-			digest_add(&digest, "_", 1);
-			digest_list(&digest, signatures, signature_count);
-		}
-		good = digest_end(&digest, text);
+	end = put_list(end, extensions, kept);
+	if (signature_count > 0 && kept > 0) {
+		*end++ = '_';
+		end = put_list(end, signatures, signature_count);
 	}
-	EVP_MD_CTX_free(digest.context);
+	bool good = put_hash(hash_text, text, (size_t)(end - text));
+	free(text);
 	return good;
 }
 
