@@ -21,6 +21,14 @@ static unsigned hash_ends(const void *key, size_t length)
 
 #include "capture.h"
 
+/* Each packet asks for its flow, among thousands that are over: most buckets should have one flow or none. */
+#undef HASH_INITIAL_NUM_BUCKETS
+#undef HASH_INITIAL_NUM_BUCKETS_LOG2
+#undef HASH_BKT_CAPACITY_THRESH
+#define HASH_INITIAL_NUM_BUCKETS 8192U
+#define HASH_INITIAL_NUM_BUCKETS_LOG2 13U
+#define HASH_BKT_CAPACITY_THRESH 4U
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>

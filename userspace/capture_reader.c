@@ -15,6 +15,7 @@
 
 #define SECOND 1000000000ULL
 #define ID_TRIES 16
+#define AWAKE 1024 /* flows that take turns in a capture are often hundreds; some megabytes */
 #define CLOCK_IS_SET_NS (800000000ULL * SECOND) /* 1995: no capture with TLS in it is older, but for those without times */
 
 struct capture_table {
@@ -70,6 +71,7 @@ struct capture_table *capture_table_new(const struct capture_settings *settings,
 	table->history = history_new(CAPTURE_FALLBACK_WINDOW_S, HISTORY_MAX);
 	if (table->sessions && table->history && open_checker(table, error, error_size)) {
 		sessions_set_real_time(table->sessions);
+		sessions_set_awake(table->sessions, AWAKE);
 		return table;
 	}
 	capture_table_free(table);
@@ -245,12 +247,15 @@ static void take_handshake(struct capture_reader *reader, enum direction directi
 			   const uint8_t *bytes, size_t count)
 {
 	uint32_t *sent = &reader->handshake_sent[direction];
-	struct handshake_event event = { .flow_id = reader->head.flow_id, .from_server = direction == FROM_SERVER };
+	struct handshake_event event; /* not set to zero for what is no handshake */
 	struct session *session;
 	if ((!was_in_tls && !is_in_tls) || (!was_in_tls && !tls_type_is_valid(bytes[0])))
 		return;
 	if (!reader->head.sequence) /* a handshake belongs to a session */
 		tell(reader, EVENT_OPENED, reader->head.opened_ns, &session);
+	event.flow_id = reader->head.flow_id;
+	event.from_server = direction == FROM_SERVER;
+	event.reserved = 0;
 	while (count && *sent < HANDSHAKE_LIMIT) {
 		size_t n = count < sizeof(event.bytes) ? count : sizeof(event.bytes);
 		event.offset = *sent;

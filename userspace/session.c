@@ -37,6 +37,11 @@ void sessions_set_real_time(struct sessions *sessions)
 	sessions->real_time = true;
 }
 
+void sessions_set_awake(struct sessions *sessions, unsigned count)
+{
+	sessions->table.awake_max = count < TABLE_AWAKE_MAX ? count : TABLE_AWAKE_MAX;
+}
+
 void sessions_free(struct sessions *sessions)
 {
 	if (!sessions)

@@ -56,6 +56,9 @@ struct sessions *sessions_new(unsigned keep, unsigned open_max);
 void sessions_free(struct sessions *sessions);
 /* From now on the events' times are nanoseconds since the epoch, as in a capture file, and not of CLOCK_MONOTONIC. */
 void sessions_set_real_time(struct sessions *sessions);
+/* Before the first event: count sessions, TABLE_AWAKE_MAX at most, that were asked for last are not packed, for who asks for
+ * hundreds in turn. */
+void sessions_set_awake(struct sessions *sessions, unsigned count);
 
 /*
  * Finds or makes the event's session and takes the event in. Does not judge. Returns NULL where nothing is taken in: the

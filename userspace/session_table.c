@@ -176,8 +176,8 @@ static void give_turn(struct table *table, struct table_entry *entry)
 	if (*slot)
 		put_to_sleep(table, entry_of(table, *slot));
 	*slot = entry->number;
-	entry->slot = (uint8_t)table->turn;
-	table->turn = (table->turn + 1) % TABLE_AWAKE;
+	entry->slot = (uint16_t)table->turn;
+	table->turn = (table->turn + 1) % (table->awake_max ? table->awake_max : TABLE_AWAKE);
 }
 
 struct session *table_add(struct table *table, uint64_t id)

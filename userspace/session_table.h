@@ -14,6 +14,7 @@
 #include "session_pack.h"
 
 #define TABLE_AWAKE 64 /* and those that cannot be packed */
+#define TABLE_AWAKE_MAX 1024
 
 enum table_row {
 	TABLE_OPEN,   /* by age: the oldest first */
@@ -33,7 +34,7 @@ struct table_entry {
 	uint8_t row; /* TABLE_OPEN or TABLE_CLOSED */
 	bool awake;
 	bool unseen;  /* session.c's: it is over, and the hooks have seen none of its bytes */
-	uint8_t slot; /* in table.awake, if that is this entry's number */
+	uint16_t slot; /* in table.awake, if that is this entry's number */
 };
 
 /* All zero is an empty one. */
@@ -47,8 +48,9 @@ struct table {
 	struct table_ends {
 		uint32_t first, last, count;
 	} rows[TABLE_ROWS];
-	uint32_t awake[TABLE_AWAKE]; /* in turn; 0: nobody */
+	uint32_t awake[TABLE_AWAKE_MAX]; /* in turn; 0: nobody */
 	unsigned turn;
+	unsigned awake_max; /* so many are; for the caller to set, while the table is empty. 0: TABLE_AWAKE */
 	struct shared_texts texts;
 };
 
@@ -63,7 +65,7 @@ struct table_entry *table_first(const struct table *table, enum table_row row);
 struct table_entry *table_newer(const struct table *table, const struct table_entry *entry);
 unsigned table_count(const struct table *table, enum table_row row);
 /*
- * The entry's session, awake; NULL without memory. It stays so until TABLE_AWAKE others have been woken or added: then
+ * The entry's session, awake; NULL without memory. It stays so until so many others have been woken or added: then
  * it is packed, and the pointer is good no more.
  */
 struct session *table_wake(struct table *table, struct table_entry *entry);
