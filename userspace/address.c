@@ -16,10 +16,24 @@ bool address_parse(const char *text, uint8_t address[16])
 	return inet_pton(AF_INET6, text, address) == 1;
 }
 
+static void ipv4_text(const uint8_t address[4], char *text)
+{
+	for (int i = 0; i < 4; i++) {
+		if (i)
+			*text++ = '.';
+		if (address[i] >= 100)
+			*text++ = (char)('0' + address[i] / 100);
+		if (address[i] >= 10)
+			*text++ = (char)('0' + address[i] / 10 % 10);
+		*text++ = (char)('0' + address[i] % 10);
+	}
+	*text = 0;
+}
+
 const char *address_text(const uint8_t address[16], char text[ADDRESS_TEXT_SIZE])
 {
 	if (memcmp(address, mapped, sizeof(mapped)) == 0)
-		inet_ntop(AF_INET, address + 12, text, ADDRESS_TEXT_SIZE);
+		ipv4_text(address + 12, text);
 	else
 		inet_ntop(AF_INET6, address, text, ADDRESS_TEXT_SIZE);
 	return text;

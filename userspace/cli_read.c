@@ -35,6 +35,8 @@ struct reading {
 	bool found;    /* findings */
 	bool bar_made; /* on the terminal now */
 	time_t bar_time, started;
+	time_t row_time; /* that row_time_text tells; many sessions begin in the same second */
+	char row_time_text[32];
 };
 
 /* ---- progress --------------------------------------------------------------------------------------------- */
@@ -100,18 +102,21 @@ static void add_cell(struct line *line, const char *text, unsigned width)
 /* Prints what was added, and begins again. */
 static void print_line(struct line *line)
 {
-	out_format("%s", line->text);
+	fputs(line->text, stdout);
 	line->used = 0;
 	line->text[0] = 0;
 }
 
-static void add_time(struct line *line, time_t time)
+static void add_time(struct reading *reading, struct line *line, time_t time)
 {
-	char text[32] = "";
 	struct tm broken;
-	if (localtime_r(&time, &broken))
-		strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &broken);
-	add_cell(line, text, 19);
+	if (!reading->row_time_text[0] || time != reading->row_time) {
+		reading->row_time = time;
+		reading->row_time_text[0] = 0;
+		if (localtime_r(&time, &broken))
+			strftime(reading->row_time_text, sizeof(reading->row_time_text), "%Y-%m-%d %H:%M:%S", &broken);
+	}
+	add_cell(line, reading->row_time_text, 19);
 }
 
 static void add_endpoint(struct line *line, const uint8_t address[16], unsigned port)
@@ -148,7 +153,7 @@ static void row_text(struct reading *reading, const struct session *session)
 			   "ACCOUNT", "FINDINGS");
 	reading->heading_made = true;
 	add_cell(&line, session_id_text(session->id, id), 16);
-	add_time(&line, session->opened.tv_sec);
+	add_time(reading, &line, session->opened.tv_sec);
 	print_line(&line);
 	out_colour(outcome_colour(outcome), outcome);
 	add_cell(&line, "", (unsigned)(strlen(outcome) < 10 ? 10 - strlen(outcome) : 0));
@@ -162,7 +167,8 @@ static void row_text(struct reading *reading, const struct session *session)
 		add_cell(&line, "-", 12);
 	}
 	add_findings(&line, judgement);
-	out_format("%s\n", line.text);
+	print_line(&line);
+	putchar('\n');
 }
 
 static void take_session(void *context, const struct session *session)

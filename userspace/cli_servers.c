@@ -11,11 +11,13 @@
 #include "session.h"
 #include "session_json.h"
 
+struct server_key {
+	uint8_t address[16];
+	uint32_t port; /* no padding behind it */
+};
+
 struct server {
-	struct {
-		uint8_t address[16];
-		uint32_t port; /* no padding behind it */
-	} key;
+	struct server_key key;
 	char name[SERVER_NAME_SIZE]; /* of the last greeting; hostile */
 	uint64_t sessions;
 	uint64_t outcomes[OUTCOME_COUNT];
@@ -47,9 +49,10 @@ void servers_free(struct servers *servers)
 
 static struct server *server_of(struct servers *servers, const struct session *session)
 {
-	struct server *server, wanted = { .key.port = session->last.server_port };
-	memcpy(wanted.key.address, session->last.server_address, sizeof(wanted.key.address));
-	HASH_FIND(hh, servers->list, &wanted.key, sizeof(wanted.key), server);
+	struct server_key wanted = { .port = session->last.server_port };
+	struct server *server;
+	memcpy(wanted.address, session->last.server_address, sizeof(wanted.address));
+	HASH_FIND(hh, servers->list, &wanted, sizeof(wanted), server);
 	if (server)
 		return server;
 	if (HASH_COUNT(servers->list) >= SERVERS_MAX)
@@ -57,7 +60,7 @@ static struct server *server_of(struct servers *servers, const struct session *s
 	server = calloc(1, sizeof(*server));
 	if (!server)
 		return &servers->others;
-	server->key = wanted.key;
+	server->key = wanted;
 	HASH_ADD(hh, servers->list, key, sizeof(server->key), server);
 	return server;
 }

@@ -87,6 +87,15 @@ static size_t escape_one(char shown[4], size_t *shown_length, const unsigned cha
 	return 1; /* the rest of a sequence follows as stray tail bytes, each escaped likewise */
 }
 
+/* How many bytes are shown as they are: nearly all that is escaped is nothing but these. */
+static size_t plain_run(const unsigned char *bytes, size_t n)
+{
+	size_t i = 0;
+	while (i < n && bytes[i] >= 0x20 && bytes[i] < 0x7f && bytes[i] != '\\')
+		i++;
+	return i;
+}
+
 size_t escape_text(char *out, size_t out_size, const char *bytes, size_t n)
 {
 	const unsigned char *in = (const unsigned char *)bytes;
@@ -96,7 +105,15 @@ size_t escape_text(char *out, size_t out_size, const char *bytes, size_t n)
 		return 0;
 	while (n > 0) {
 		char shown[4];
-		size_t shown_length;
+		size_t shown_length, plain = plain_run(in, n), room = out_size - written - 1;
+		if (plain > 0 && room > 0) {
+			plain = plain < room ? plain : room;
+			memcpy(out + written, in, plain);
+			written += plain;
+			in += plain;
+			n -= plain;
+			continue;
+		}
 		size_t taken = escape_one(shown, &shown_length, in, n);
 		if (shown_length >= out_size - written)
 			break;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "session.h"
 
 const char *session_id_text(uint64_t id, char text[SESSION_ID_TEXT_SIZE])
 {
-	snprintf(text, SESSION_ID_TEXT_SIZE, "%016" PRIx64, id);
+	for (int i = SESSION_ID_TEXT_SIZE - 2; i >= 0; i--, id >>= 4)
+		text[i] = "0123456789abcdef"[id & 15];
+	text[SESSION_ID_TEXT_SIZE - 1] = 0;
 	return text;
 }
 
