@@ -288,14 +288,14 @@ static void what_follows_held_data_waits_too(void **state)
 	flab_set(MODE_BLOCK, &verified);
 	for (unsigned refused = 0; refused < 2; refused++) {
 		struct flab_connection connection;
-		struct witness witness = { .verdict = refused ? IDENTITY_REFUSED : IDENTITY_VERIFIED };
+		struct peer_verdict verdict = { .identity = refused ? IDENTITY_REFUSED : IDENTITY_VERIFIED };
 		flab_forget_events();
 		beat();
 		struct segment first = first_data(&connection), second = first;
 		second.sequence += (uint32_t)first.length;
 		assert_int_equal(flab_run(&second, false), FLAB_DROP);
 		uint64_t flow_id = flab_event(connection.client_port, EVENT_HELD)->flow_id;
-		assert_int_equal(bpf_map_update_elem(flab_map("witnesses"), &flow_id, &witness, BPF_EXIST), 0);
+		assert_int_equal(bpf_map_update_elem(flab_map("verdicts"), &flow_id, &verdict, BPF_EXIST), 0);
 		if (refused) {
 			assert_int_equal(flab_run(&second, false), FLAB_DROP);
 			assert_true(is_reset(&connection, &first, connection.client_next));
