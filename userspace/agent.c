@@ -106,8 +106,10 @@ static void find_fallback(struct agent *agent, struct session *session)
 		return;
 	if (!session->linked_id)
 		session->linked_id = history_fallback_of(agent->history, session, monotonic_now());
-	if (!session->linked_id)
+	if (!session->linked_id) {
+		history_exposed(agent->history, session, monotonic_now());
 		return;
+	}
 	judgement->findings |= FINDING_MASK(FINDING_TLS_FALLBACK);
 	judgement->severity[FINDING_TLS_FALLBACK] = session->last.require == REQUIRE_NONE ? SEVERITY_INFO : SEVERITY_ERROR;
 	if (judgement->cause_name) {
@@ -158,6 +160,24 @@ static bool tls_was_tried_in_vain(const struct session *session)
 	       (outcome == OUTCOME_REFUSED && (session->last.facts & FACT(STARTTLS_ASKED)));
 }
 
+/*
+ * A session whose TLS failed is over. What its sender did next may have been quicker than that end: the server, or who is in
+ * between, may take its time with the FIN.
+ */
+static void note_failed(struct agent *agent, const struct session *failed)
+{
+	const uint64_t failed_id = failed->id; /* itself may be packed away as the other is looked up */
+	history_tls_failed(agent->history, failed, monotonic_now());
+	uint64_t id = history_fallback_to(agent->history, failed, monotonic_now());
+	struct session *exposed = id ? sessions_find(agent->sessions, id) : NULL;
+	if (!exposed || exposed->linked_id)
+		return;
+	exposed->linked_id = failed_id;
+	find_fallback(agent, exposed);
+	raise_new_findings(agent, exposed);
+	control_publish_session(agent->control, exposed);
+}
+
 /* Closes a session before its end has come. reason: why its outcome is unknown, if it is. */
 void agent_give_up(struct agent *agent, struct session *session, const char *reason)
 {
@@ -190,13 +210,11 @@ void agent_take_flow(struct agent *agent, const struct flow_event *event)
 	agent_judge_identity(agent, session);
 	find_fallback(agent, session);
 	raise_new_findings(agent, session);
-	if (event->reason == EVENT_CLOSED) {
-		if (!session->given_up)
-			count_closed(agent, session);
-		if (tls_was_tried_in_vain(session))
-			history_tls_failed(agent->history, session, monotonic_now());
-	}
+	if (event->reason == EVENT_CLOSED && !session->given_up)
+		count_closed(agent, session);
 	control_publish_session(agent->control, session);
+	if (event->reason == EVENT_CLOSED && tls_was_tried_in_vain(session))
+		note_failed(agent, session);
 	while ((session = sessions_surplus(agent->sessions)))
 		agent_give_up(agent, session, "given-up");
 }

@@ -26,24 +26,25 @@ struct key {
 
 _Static_assert(sizeof(struct key) == 48 + SERVER_NAME_SIZE, "a key has no padding");
 
-struct failure {
+/* A session that was noted. */
+struct noted {
 	uint64_t id;
 	uint64_t opened_ns;
 	struct timespec time;
 };
 
 /*
- * The newest failure is what is told. The oldest is kept beside it for senders with several sessions at a time: the
- * newest may have been opened only after the session in question, and then cannot be what it fell back from.
+ * The newest is what is told. The oldest is kept beside it for senders with several sessions at a time: the newest
+ * failed one may have been opened only after the session in question, and then cannot be what it fell back from.
  */
 struct entry {
 	struct key key;
-	struct failure newest, oldest;
+	struct noted newest, oldest;
 	UT_hash_handle hh;
 };
 
 struct history {
-	struct entry *entries; /* in order of their newest failure: the longest ago is first */
+	struct entry *failed, *exposed; /* each in order of what is newest: the longest ago is first */
 	unsigned max;
 	unsigned window_s;
 };
@@ -58,9 +59,9 @@ struct history *history_new(unsigned window_s, unsigned max)
 	return history;
 }
 
-static void remove_entry(struct history *history, struct entry *entry)
+static void remove_entry(struct entry **entries, struct entry *entry)
 {
-	HASH_DEL(history->entries, entry);
+	HASH_DEL(*entries, entry);
 	free(entry);
 }
 
@@ -68,8 +69,10 @@ void history_free(struct history *history)
 {
 	if (!history)
 		return;
-	while (history->entries)
-		remove_entry(history, history->entries);
+	while (history->failed)
+		remove_entry(&history->failed, history->failed);
+	while (history->exposed)
+		remove_entry(&history->exposed, history->exposed);
 	free(history);
 }
 
@@ -98,46 +101,45 @@ static bool key_of(struct key *key, const struct flow_event *flow, unsigned serv
 	return key->sender != 0 && (server_kind == SERVER_BY_ADDRESS || key->server[0] != '\0');
 }
 
-static bool is_in_window(const struct history *history, const struct failure *failure, struct timespec now)
+static bool is_in_window(const struct history *history, const struct noted *noted, struct timespec now)
 {
-	time_t elapsed = now.tv_sec - failure->time.tv_sec;
-	if (now.tv_nsec < failure->time.tv_nsec)
+	time_t elapsed = now.tv_sec - noted->time.tv_sec;
+	if (now.tv_nsec < noted->time.tv_nsec)
 		elapsed--;
 	return elapsed < (time_t)history->window_s;
 }
 
 /* Drops what is past the window, then makes room for one more. */
-static void make_room(struct history *history, struct timespec now)
+static void make_room(const struct history *history, struct entry **entries, struct timespec now)
 {
-	while (history->entries && (!is_in_window(history, &history->entries->newest, now) ||
-				    HASH_COUNT(history->entries) >= history->max))
-		remove_entry(history, history->entries);
+	while (*entries && (!is_in_window(history, &(*entries)->newest, now) || HASH_COUNT(*entries) >= history->max))
+		remove_entry(entries, *entries);
 }
 
-static void note(struct history *history, const struct key *key, const struct failure *failure)
+static void note_key(const struct history *history, struct entry **entries, const struct key *key, const struct noted *noted)
 {
 	struct entry *entry;
 
-	HASH_FIND(hh, history->entries, key, sizeof(*key), entry);
+	HASH_FIND(hh, *entries, key, sizeof(*key), entry);
 	if (entry)
-		HASH_DEL(history->entries, entry); /* added again below, as the last */
-	make_room(history, failure->time);
+		HASH_DEL(*entries, entry); /* added again below, as the last */
+	make_room(history, entries, noted->time);
 	if (!entry) {
 		entry = calloc(1, sizeof(*entry));
 		if (!entry)
 			return;
 		entry->key = *key;
-		entry->oldest = *failure;
+		entry->oldest = *noted;
 	}
-	if (!is_in_window(history, &entry->oldest, failure->time))
+	if (!is_in_window(history, &entry->oldest, noted->time))
 		entry->oldest = entry->newest;
-	entry->newest = *failure;
-	HASH_ADD(hh, history->entries, key, sizeof(entry->key), entry);
+	entry->newest = *noted;
+	HASH_ADD(hh, *entries, key, sizeof(entry->key), entry);
 }
 
-void history_tls_failed(struct history *history, const struct session *session, struct timespec now)
+static void note(const struct history *history, struct entry **entries, const struct session *session, struct timespec now)
 {
-	const struct failure failure = { session->id, session->last.opened_ns, now };
+	const struct noted noted = { session->id, session->last.opened_ns, now };
 	struct key key;
 
 	if (history->max == 0)
@@ -145,39 +147,68 @@ void history_tls_failed(struct history *history, const struct session *session, 
 	for (unsigned server = 0; server < SERVER_KINDS; server++)
 		for (unsigned sender = 0; sender < SENDER_KINDS; sender++)
 			if (key_of(&key, &session->last, server, sender))
-				note(history, &key, &failure);
+				note_key(history, entries, &key, &noted);
 }
 
-static bool explains(const struct history *history, const struct failure *failure, const struct session *session,
-		     struct timespec now)
+void history_tls_failed(struct history *history, const struct session *session, struct timespec now)
 {
-	return failure->id != session->id && failure->opened_ns <= session->last.opened_ns &&
-	       is_in_window(history, failure, now);
+	note(history, &history->failed, session, now);
+}
+
+void history_exposed(struct history *history, const struct session *session, struct timespec now)
+{
+	note(history, &history->exposed, session, now);
+}
+
+/* Whether one of the two is the other's fallback: failed was opened first. */
+static bool is_fallback(uint64_t failed_id, uint64_t failed_ns, uint64_t exposed_id, uint64_t exposed_ns)
+{
+	return failed_id != exposed_id && failed_ns <= exposed_ns;
+}
+
+static bool explains(const struct history *history, const struct noted *failed, const struct session *session, struct timespec now)
+{
+	return is_in_window(history, failed, now) && is_fallback(failed->id, failed->opened_ns, session->id, session->last.opened_ns);
+}
+
+static const struct entry *find(struct entry *entries, const struct session *session, unsigned kind)
+{
+	struct key key;
+	struct entry *entry = NULL;
+	if (key_of(&key, &session->last, kind / SENDER_KINDS, kind % SENDER_KINDS))
+		HASH_FIND(hh, entries, &key, sizeof(key), entry);
+	return entry;
 }
 
 uint64_t history_fallback_of(struct history *history, const struct session *session, struct timespec now)
 {
-	const struct failure *best = NULL;
+	const struct noted *best = NULL;
 
 	for (unsigned kind = 0; kind < SERVER_KINDS * SENDER_KINDS; kind++) {
-		struct key key;
-		struct entry *entry;
-		if (!key_of(&key, &session->last, kind / SENDER_KINDS, kind % SENDER_KINDS))
-			continue;
-		HASH_FIND(hh, history->entries, &key, sizeof(key), entry);
+		const struct entry *entry = find(history->failed, session, kind);
 		if (!entry)
 			continue;
-		const struct failure *failure =
-			explains(history, &entry->newest, session, now) ? &entry->newest : &entry->oldest;
-		if (!explains(history, failure, session, now))
+		const struct noted *failed = explains(history, &entry->newest, session, now) ? &entry->newest : &entry->oldest;
+		if (!explains(history, failed, session, now))
 			continue;
-		if (!best || failure->opened_ns > best->opened_ns)
-			best = failure;
+		if (!best || failed->opened_ns > best->opened_ns)
+			best = failed;
 	}
 	return best ? best->id : 0;
 }
 
+uint64_t history_fallback_to(struct history *history, const struct session *failed, struct timespec now)
+{
+	for (unsigned kind = 0; kind < SERVER_KINDS * SENDER_KINDS; kind++) {
+		const struct entry *entry = find(history->exposed, failed, kind);
+		if (entry && is_in_window(history, &entry->newest, now) &&
+		    is_fallback(failed->id, failed->last.opened_ns, entry->newest.id, entry->newest.opened_ns))
+			return entry->newest.id;
+	}
+	return 0;
+}
+
 unsigned history_count(const struct history *history)
 {
-	return HASH_COUNT(history->entries);
+	return HASH_COUNT(history->failed);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The memory behind tls-fallback: which sender's TLS failed with which server, and when. Pure: no clock, no I/O.
+ * The memory behind tls-fallback: which sender's TLS failed with which server, and when; and what went there in clear,
+ * for the end of a failed session may be heard of after that. Pure: no clock, no I/O.
  *
  * Same server: the same address, whatever the port (a sender may fall back from 465 to 25), or the same name in
  * the greeting (one server behind several addresses). Same sender: the same user and program name, and besides
@@ -22,7 +23,8 @@ struct session;
 
 /*
  * window_s: how long a failure is remembered; max: so many (server, sender) keys at most, the one whose failure is
- * the longest ago gives way. A session makes up to four keys. Returns NULL without memory.
+ * the longest ago gives way, and as many for what went in clear. A session makes up to four keys. Returns NULL without
+ * memory.
  */
 struct history *history_new(unsigned window_s, unsigned max);
 void history_free(struct history *history);
@@ -40,7 +42,15 @@ void history_tls_failed(struct history *history, const struct session *session, 
  */
 uint64_t history_fallback_of(struct history *history, const struct session *session, struct timespec now);
 
-/* Returns how many keys are remembered, those that are past the window included until they are met. */
+/* Notes that the session went in clear, as history_tls_failed() does. */
+void history_exposed(struct history *history, const struct session *session, struct timespec now);
+
+/*
+ * The same from the other end: the id of the newest session in clear that may be the fallback of failed; 0 if there is none.
+ */
+uint64_t history_fallback_to(struct history *history, const struct session *failed, struct timespec now);
+
+/* Returns how many keys of failures are remembered, those that are past the window included until they are met. */
 unsigned history_count(const struct history *history);
 
 #endif

@@ -161,6 +161,18 @@ def test_application_falls_back_on_a_new_flow(lab, serve, watch, server_address)
     expect(clear, "cleartext", {"tls-fallback", "starttls-unused", "cleartext-mail"})
 
 
+def test_fallback_may_be_over_before_the_session_that_failed(lab, serve, watch):
+    serve("after-hello=alert-40")
+    agent = watch()
+    assert programs.smtplib(lab, "192.0.2.2", tls="fallback", extra=["--keep"]).delivered
+    broken, clear = agent.sessions(2)
+    expect(broken, "failed", {"tls-handshake-failed"})
+    expect(clear, "cleartext", {"tls-fallback", "starttls-unused", "cleartext-mail"}, linked_session=broken["id"],
+           cause="tls-fallback")
+    raised = [alert["event"]["action"] for alert in agent.alerts() if alert["event"]["kind"] == "alert"]
+    assert raised.count("tls-fallback") == 1, raised
+
+
 def test_second_try_in_tls_is_no_fallback(lab, serve, watch):
     broken = serve("after-hello=alert-40")
     agent = watch()

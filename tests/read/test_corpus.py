@@ -124,11 +124,15 @@ def ends_of(row):
     return end_of(row, "client"), end_of(row, "server")
 
 
-@pytest.mark.parametrize("path", sorted({path.values[0] for path in truths()}), ids=lambda path: path.name)
+def to_spoil():
+    """Those that are pcap, and neither short nor long; one has a login that is found once it is spoilt in the right place."""
+    paths = sorted({path.values[0] for path in truths()})
+    return [path for path in paths if 8 <= len(records(path.read_bytes())[1]) <= 2000 and path.name != "Smtp.pcap"]
+
+
+@pytest.mark.parametrize("path", to_spoil(), ids=lambda path: path.name)
 def test_what_is_missing_is_no_finding(tmp_path, path):
     head, packets = records(path.read_bytes())
-    if len(packets) < 8 or len(packets) > 2000 or path.name == "Smtp.pcap":  # its login is found once it is spoilt in the right place
-        pytest.skip("no pcap, too short or too long")
     choose, paths = random.Random(path.name), [path]
     for i in range(40):
         paths.append(tmp_path / str(i))

@@ -213,6 +213,23 @@ static void a_later_failure_does_not_hide_an_earlier_one(void **state)
 	assert_int_equal(history_fallback_of(history, &clear, at(2)), 1);
 }
 
+/* The failed session's end may be heard of only when its fallback is over. */
+static void what_went_in_clear_is_found_from_the_failure(void **state)
+{
+	(void)state;
+	struct session earlier = make_session(1), failed = make_session(2), clear = make_session(3), other = make_session(4);
+	other.last.uid = 112;
+	assert_int_equal(history_fallback_to(history, &failed, at(0)), 0);
+	history_exposed(history, &earlier, at(0));
+	assert_int_equal(history_fallback_to(history, &failed, at(0)), 0);
+	history_exposed(history, &clear, at(0));
+	history_exposed(history, &other, at(0));
+	assert_int_equal(history_fallback_to(history, &failed, at(1)), 3);
+	assert_int_equal(history_fallback_to(history, &clear, at(1)), 0);
+	assert_int_equal(history_fallback_to(history, &failed, at(WINDOW)), 0);
+	assert_int_equal(history_count(history), 0);
+}
+
 static void the_table_is_bounded_and_the_oldest_gives_way(void **state)
 {
 	(void)state;
@@ -262,6 +279,7 @@ int main(void)
 		TEST(the_newest_failure_is_told),
 		TEST(a_session_is_no_fallback_of_a_later_one_or_of_itself),
 		TEST(a_later_failure_does_not_hide_an_earlier_one),
+		TEST(what_went_in_clear_is_found_from_the_failure),
 		TEST(the_table_is_bounded_and_the_oldest_gives_way),
 		TEST(what_is_past_the_window_is_dropped),
 	};

@@ -2,6 +2,7 @@
 """Sends the message on standard input with python's smtplib. Exit 0: the server took it."""
 import argparse
 import errno
+import os
 import smtplib
 import ssl
 import sys
@@ -12,6 +13,7 @@ def arguments():
     parser.add_argument("host")
     parser.add_argument("port", type=int)
     parser.add_argument("--tls", choices=("none", "may", "must", "implicit", "fallback"), default="none")
+    parser.add_argument("--keep", action="store_true", help="what is connected stays so until the end")
     parser.add_argument("--verify", choices=("chain", "chain+name"))
     parser.add_argument("--trust", help="file of certificates")
     parser.add_argument("--name", help="the server's, where it is not host")
@@ -60,6 +62,8 @@ def log_in(client, options):
 
 def send(options, message):
     client = connect(options)
+    if options.keep:
+        os.dup(client.sock.fileno())
     try:
         start_tls(client, options)
         if options.auth:
