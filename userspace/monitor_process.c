@@ -110,6 +110,9 @@ static int run_agent(const struct supervisor *supervisor, const struct pairs *pa
 	for (unsigned i = 0; i < LANE_COUNT; i++)
 		agent.lanes[i] = pairs->lanes[i][1];
 	signal(SIGHUP, SIG_IGN); /* the monitor hands it on */
+	/* so it does with these; where they come to the agent too, they find a handler only as long as its loop runs */
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
 	sigprocmask(SIG_SETMASK, mask, NULL);
 	return agent_process_run(&agent);
 }

@@ -190,6 +190,19 @@ def test_the_agent_is_told_to_end(lab, watch):
     assert not pins(lab) and attached(lab) == []
 
 
+def test_told_to_end_while_it_ends(lab, watch):
+    """The service manager's signal and the monitor's word come in any order, and impatient hands press Ctrl-C again."""
+    agent = watch(mode="block")
+    worker = agent.processes()[-1]
+    agent.process.terminate()
+    with contextlib.suppress(ProcessLookupError):
+        while pathlib.Path(f"/proc/{worker}/exe").exists():
+            os.kill(worker, signal.SIGTERM)
+            os.kill(worker, signal.SIGINT)
+    assert agent.process.wait(timeout=20) == 0, agent.output.read_text()
+    assert not pins(lab) and attached(lab) == []
+
+
 def connection_to_monitor(worker):
     """A copy of the agent's end of the first connection that it has to the monitor."""
     pidfd = os.pidfd_open(worker)
