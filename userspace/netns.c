@@ -64,11 +64,10 @@ static bool note(struct inodes *inodes, ino_t inode)
 /* Visits the namespace behind the descriptor, if that was not done yet. Returns 0 or a negative errno. */
 static int look_into(struct walk *walk, int fd)
 {
-	struct statfs kind;
 	struct stat status;
-	if (fstatfs(fd, &kind) < 0 || fstat(fd, &status) < 0)
+	if (fstat(fd, &status) < 0)
 		return -errno;
-	if (kind.f_type != NSFS_MAGIC || !note(&walk->done, status.st_ino))
+	if (!note(&walk->done, status.st_ino))
 		return 0;
 	int result = walk->visit(walk->context, fd);
 	walk->unseen += result < 0;
@@ -90,8 +89,10 @@ static int look_at_process(struct walk *walk, const char *process)
 			note(&walk->hidden, status.st_ino);
 		return -error;
 	}
+	unsigned before = walk->done.count;
 	int result = look_into(walk, fd);
-	if (stat(file, &status) == 0)
+	/* of the first process in each, and, where it matters, of all */
+	if ((walk->done.count != before || walk->hidden.count) && stat(file, &status) == 0)
 		note(&walk->seen, status.st_ino);
 	close(fd);
 	return result;
@@ -118,9 +119,11 @@ static void look_at_names(struct walk *walk)
 	for (struct dirent *entry; !walk->over && (entry = readdir(directory));) {
 		int fd = entry->d_name[0] == '.' ? -1 : openat(dirfd(directory), entry->d_name,
 							       O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+		struct statfs kind;
 		if (fd < 0)
 			continue;
-		look_into(walk, fd);
+		if (fstatfs(fd, &kind) == 0 && kind.f_type == NSFS_MAGIC) /* else it has the name still, and no namespace any more */
+			look_into(walk, fd);
 		close(fd);
 	}
 	closedir(directory);
