@@ -236,7 +236,8 @@ static __always_inline void client_byte(struct client_parser *client, const stru
 	if (client->state == CLIENT_TLS) {
 		if (client_tls_byte(client, byte))
 			return;
-		if (server->facts & FACT(SERVER_GAP)) { /* as in client_segment_start() */
+		if (server->facts & FACT(SERVER_GAP)) { /* as in client_segment_start(); these were no records, then */
+			client->facts |= FACT(CLIENT_GAP);
 			client->state = CLIENT_OPAQUE;
 			return;
 		}

@@ -33,6 +33,16 @@ static bool has(const struct view *view, uint64_t facts)
 
 #define HAS(id) has(view, FACT(id))
 
+/*
+ * The client's data alone tells of TLS where the server's was missed. But if some of its own was missed, too, or what stood
+ * there was no record, that is a guess.
+ */
+static bool is_established(uint64_t facts)
+{
+	const uint64_t gaps = FACT(CLIENT_GAP) | FACT(SERVER_GAP);
+	return facts_tls_established(facts) && ((facts & FACT(SERVER_DATA)) || (facts & gaps) != gaps);
+}
+
 static struct view view_of(const struct flow_event *event)
 {
 	uint64_t sent = event->facts & ~event->stopped;
@@ -41,7 +51,7 @@ static struct view view_of(const struct flow_event *event)
 		.facts = event->facts,
 		.closed = event->reason == EVENT_CLOSED,
 		.blocked = (event->facts & FACT(BLOCKED)) != 0,
-		.established = facts_tls_established(event->facts) != 0,
+		.established = is_established(event->facts),
 		.auth_sent = (sent & FACT(CREDENTIAL_CLEAR)) != 0,
 		.auth_stopped = (event->stopped & (FACT(AUTH_CLEAR) | FACT(CREDENTIAL_CLEAR))) != 0,
 		.mail_sent = (sent & FACT(MAIL_CLEAR)) != 0,

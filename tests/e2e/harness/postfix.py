@@ -67,7 +67,9 @@ class Postfix(MtaRoot):
         """Sets parameters and empties queue and log: a clean start for one test."""
         self.set({**self.defaults, **parameters})
         self.inside("postsuper", "-d", "ALL")
+        self.clear_log()
         self.inside("postfix", "reload")
+        wait_until(lambda: "reload -- version" in self.log(), "Postfix has reloaded")  # the command does not wait for that
         self.clear_log()
 
     def submit(self, body=BODY):
