@@ -34,13 +34,13 @@ static bool has(const struct view *view, uint64_t facts)
 #define HAS(id) has(view, FACT(id))
 
 /*
- * The client's data alone tells of TLS where the server's was missed. But if some of its own was missed, too, or what stood
- * there was no record, that is a guess.
+ * Where bytes of both sides were missed before all was said that matters, or what stood in the client's place of records
+ * was none, it is a guess that TLS was what they spoke to the end.
  */
 static bool is_established(uint64_t facts)
 {
 	const uint64_t gaps = FACT(CLIENT_GAP) | FACT(SERVER_GAP);
-	return facts_tls_established(facts) && ((facts & FACT(SERVER_DATA)) || (facts & gaps) != gaps);
+	return facts_tls_established(facts) && (facts & gaps) != gaps;
 }
 
 static struct view view_of(const struct flow_event *event)
