@@ -37,7 +37,7 @@ BPF_CFLAGS := -O2 -g -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -mcpu=v3 -Wall -Wex
 # What both programs need, the agent's parts, and the CLI's.
 COMMON := sha256 pins tc_remove rtnetlink finding finding_text finding_text_identity escape session_id address certificate cipher_suite tls_names
 # The agent's parts that `smtpward read` and `record` go through, too.
-JUDGING := session session_json session_pack session_table pack judgement history ja4 tls_summary identity identity_check identity_judgement \
+JUDGING := session session_json session_pack session_table pack judgement history fallback ja4 tls_summary identity identity_check identity_judgement \
 	handshake handshake_certificate handshake_hello handshake_reader handshake_sequence handshake_server
 CLI := $(patsubst userspace/%.c,%,$(wildcard userspace/cli*.c userspace/probe*.c userspace/capture*.c)) dialogue_driver
 CLI_LIBS := -Wl,--as-needed -lssl -lresolv -lpcap # of `smtpward probe` and `read`; the CLI needs no libbpf

@@ -39,7 +39,7 @@ $(BUILD)/tests/test_sandbox: tests/unit/test_sandbox.c $(AGENT_OBJ)
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP $(LDFLAGS_ALL) -Wl,--wrap=library_read -o $@ $< $(AGENT_OBJ) $(PKG_LIBS) -lcmocka
 
 # test_sweep brings stubs for the monitor, and for what reads events.
-$(BUILD)/tests/test_sweep: SAN_OBJ := $(patsubst %,$(BUILD)/san/%.o,agent_sweep $(filter-out session_json history,$(JUDGING)) $(COMMON))
+$(BUILD)/tests/test_sweep: SAN_OBJ := $(patsubst %,$(BUILD)/san/%.o,agent_sweep $(filter-out session_json history fallback,$(JUDGING)) $(COMMON))
 
 $(BUILD)/tests/test_%: tests/unit/test_%.c $(SAN_OBJ)
 	$(call say,TEST,$@)

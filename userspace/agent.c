@@ -16,6 +16,7 @@
 #include "ecs.h"
 #include "event_ring.h"
 #include "facts.h"
+#include "fallback.h"
 #include "history.h"
 #include "monitor.h"
 #include "session.h"
@@ -97,27 +98,6 @@ void agent_forget_cgroups(struct agent *agent)
 	}
 }
 
-/* A session in clear, or stopped on the way there: is it the retry of one whose TLS failed? */
-static void find_fallback(struct agent *agent, struct session *session)
-{
-	const uint32_t exposure = FINDING_MASK(FINDING_CLEARTEXT_AUTH) | FINDING_MASK(FINDING_CLEARTEXT_MAIL);
-	struct judgement *judgement = &session->judgement;
-	if (!(judgement->findings & exposure))
-		return;
-	if (!session->linked_id)
-		session->linked_id = history_fallback_of(agent->history, session, monotonic_now());
-	if (!session->linked_id) {
-		history_exposed(agent->history, session, monotonic_now());
-		return;
-	}
-	judgement->findings |= FINDING_MASK(FINDING_TLS_FALLBACK);
-	judgement->severity[FINDING_TLS_FALLBACK] = session->last.require == REQUIRE_NONE ? SEVERITY_INFO : SEVERITY_ERROR;
-	if (judgement->cause_name) {
-		judgement->cause = FINDING_TLS_FALLBACK;
-		judgement->cause_name = finding_name(FINDING_TLS_FALLBACK);
-	}
-}
-
 static void raise_new_findings(struct agent *agent, struct session *session)
 {
 	uint32_t fresh = session->judgement.findings & ~session->findings_told;
@@ -151,33 +131,6 @@ static void count_closed(struct agent *agent, const struct session *session)
 	}
 }
 
-/* A handshake that failed, or a STARTTLS that led to none: what comes next to this server in clear is its fallback. */
-static bool tls_was_tried_in_vain(const struct session *session)
-{
-	enum outcome outcome = session->judgement.outcome;
-	bool stopped_in_tls = outcome == OUTCOME_BLOCKED && (session->last.facts & FACT(CLIENT_HELLO)); /* for its peer's identity */
-	return outcome == OUTCOME_FAILED || stopped_in_tls ||
-	       (outcome == OUTCOME_REFUSED && (session->last.facts & FACT(STARTTLS_ASKED)));
-}
-
-/*
- * A session whose TLS failed is over. What its sender did next may have been quicker than that end: the server, or who is in
- * between, may take its time with the FIN.
- */
-static void note_failed(struct agent *agent, const struct session *failed)
-{
-	const uint64_t failed_id = failed->id; /* itself may be packed away as the other is looked up */
-	history_tls_failed(agent->history, failed, monotonic_now());
-	uint64_t id = history_fallback_to(agent->history, failed, monotonic_now());
-	struct session *exposed = id ? sessions_find(agent->sessions, id) : NULL;
-	if (!exposed || exposed->linked_id)
-		return;
-	exposed->linked_id = failed_id;
-	find_fallback(agent, exposed);
-	raise_new_findings(agent, exposed);
-	control_publish_session(agent->control, exposed);
-}
-
 /* Closes a session before its end has come. reason: why its outcome is unknown, if it is. */
 void agent_give_up(struct agent *agent, struct session *session, const char *reason)
 {
@@ -208,13 +161,16 @@ void agent_take_flow(struct agent *agent, const struct flow_event *event)
 	judge(&session->last, &session->judgement);
 	judge_handshake(&session->last, session->tls, &session->judgement);
 	agent_judge_identity(agent, session);
-	find_fallback(agent, session);
+	fallback_judge(agent->history, session, monotonic_now());
 	raise_new_findings(agent, session);
 	if (event->reason == EVENT_CLOSED && !session->given_up)
 		count_closed(agent, session);
 	control_publish_session(agent->control, session);
-	if (event->reason == EVENT_CLOSED && tls_was_tried_in_vain(session))
-		note_failed(agent, session);
+	session = event->reason == EVENT_CLOSED ? fallback_end(agent->history, agent->sessions, session, monotonic_now()) : NULL;
+	if (session) {
+		raise_new_findings(agent, session);
+		control_publish_session(agent->control, session);
+	}
 	while ((session = sessions_surplus(agent->sessions)))
 		agent_give_up(agent, session, "given-up");
 }

@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "facts.h"
+#include "fallback.h"
 #include "history.h"
 #include "identity_check.h"
 #include "identity_judgement.h"
@@ -103,31 +104,6 @@ static void check_identity(struct capture_table *table, struct session *session,
 	judge_identity(&session->last, session->tls, record, &session->judgement);
 }
 
-/* As agent.c does: a session in clear may be the retry of one whose TLS failed. */
-static void find_fallback(struct capture_table *table, struct session *session, struct timespec now)
-{
-	const uint32_t exposure = FINDING_MASK(FINDING_CLEARTEXT_AUTH) | FINDING_MASK(FINDING_CLEARTEXT_MAIL);
-	struct judgement *judgement = &session->judgement;
-	if (!(judgement->findings & exposure))
-		return;
-	if (!session->linked_id)
-		session->linked_id = history_fallback_of(table->history, session, now);
-	if (!session->linked_id)
-		return;
-	judgement->findings |= FINDING_MASK(FINDING_TLS_FALLBACK);
-	judgement->severity[FINDING_TLS_FALLBACK] = session->last.require == REQUIRE_NONE ? SEVERITY_INFO : SEVERITY_ERROR;
-	if (judgement->cause_name) {
-		judgement->cause = FINDING_TLS_FALLBACK;
-		judgement->cause_name = finding_name(FINDING_TLS_FALLBACK);
-	}
-}
-
-static bool tls_was_tried_in_vain(const struct session *session)
-{
-	enum outcome outcome = session->judgement.outcome;
-	return outcome == OUTCOME_FAILED || (outcome == OUTCOME_REFUSED && (session->last.facts & FACT(STARTTLS_ASKED)));
-}
-
 static struct session *take_event(struct capture_table *table, const struct flow_event *event)
 {
 	struct timespec now = { .tv_sec = (time_t)(event->time_ns / SECOND), .tv_nsec = (long)(event->time_ns % SECOND) };
@@ -139,9 +115,9 @@ static struct session *take_event(struct capture_table *table, const struct flow
 	judge(&session->last, &session->judgement);
 	judge_handshake(&session->last, session->tls, &session->judgement);
 	check_identity(table, session, event->time_ns);
-	find_fallback(table, session, now);
-	if (event->reason == EVENT_CLOSED && tls_was_tried_in_vain(session))
-		history_tls_failed(table->history, session, now);
+	fallback_judge(table->history, session, now);
+	if (event->reason == EVENT_CLOSED)
+		fallback_end(table->history, table->sessions, session, now); /* one that is over has been told by now */
 	return session;
 }
 

@@ -252,23 +252,34 @@ static void beat(void)
 	assert_int_equal(bpf_map_update_elem(flab_map("heartbeat"), &zero, &ns, BPF_ANY), 0);
 }
 
-/* `require: verified` and an agent that is alive: the data waits for its word, which a map brings. */
-static void data_is_held_until_the_agent_has_spoken(void **state)
+/* `require: verified`, and an agent that is alive. Returns a connection's first data, which nobody has sent yet. */
+static struct segment to_be_held(struct flab_connection *connection)
 {
 	const struct policy_rule verified = { .require = REQUIRE_VERIFIED, .action = ACTION_BLOCK };
+	flab_set(MODE_BLOCK, &verified);
+	flab_forget_events();
+	beat();
+	return first_data(connection);
+}
+
+/* The agent's word on a flow whose data waits for it. */
+static void speak(const struct flab_connection *connection, enum identity identity)
+{
+	const struct peer_verdict verdict = { .identity = identity };
+	uint64_t flow_id = flab_event(connection->client_port, EVENT_HELD)->flow_id;
+	assert_int_equal(bpf_map_update_elem(flab_map("verdicts"), &flow_id, &verdict, BPF_EXIST), 0);
+}
+
+static void data_is_held_until_the_agent_has_spoken(void **state)
+{
 	(void)state;
 	flab_needed();
-	flab_set(MODE_BLOCK, &verified);
 	for (unsigned refused = 0; refused < 2; refused++) {
 		struct flab_connection connection;
-		struct peer_verdict verdict = { .identity = refused ? IDENTITY_REFUSED : IDENTITY_VERIFIED };
-		flab_forget_events();
-		beat();
-		struct segment segment = first_data(&connection);
+		struct segment segment = to_be_held(&connection);
 		assert_int_equal(flab_run(&segment, false), FLAB_DROP);
 		assert_int_equal(flab_count(connection.client_port, EVENT_HELD), 1);
-		uint64_t flow_id = flab_event(connection.client_port, EVENT_HELD)->flow_id;
-		assert_int_equal(bpf_map_update_elem(flab_map("verdicts"), &flow_id, &verdict, BPF_EXIST), 0);
+		speak(&connection, refused ? IDENTITY_REFUSED : IDENTITY_VERIFIED);
 		if (refused) {
 			assert_true(is_reset(&connection, &segment, connection.client_next));
 			continue;
@@ -282,20 +293,14 @@ static void data_is_held_until_the_agent_has_spoken(void **state)
 /* The client does not know that its data waits, and sends on: what comes behind it waits, too, and is no gap. */
 static void what_follows_held_data_waits_too(void **state)
 {
-	const struct policy_rule verified = { .require = REQUIRE_VERIFIED, .action = ACTION_BLOCK };
 	(void)state;
 	flab_needed();
-	flab_set(MODE_BLOCK, &verified);
 	for (unsigned refused = 0; refused < 2; refused++) {
 		struct flab_connection connection;
-		struct peer_verdict verdict = { .identity = refused ? IDENTITY_REFUSED : IDENTITY_VERIFIED };
-		flab_forget_events();
-		beat();
-		struct segment first = first_data(&connection), second = first;
+		struct segment first = to_be_held(&connection), second = first;
 		second.sequence += (uint32_t)first.length;
 		assert_int_equal(flab_run(&second, false), FLAB_DROP);
-		uint64_t flow_id = flab_event(connection.client_port, EVENT_HELD)->flow_id;
-		assert_int_equal(bpf_map_update_elem(flab_map("verdicts"), &flow_id, &verdict, BPF_EXIST), 0);
+		speak(&connection, refused ? IDENTITY_REFUSED : IDENTITY_VERIFIED);
 		if (refused) {
 			assert_int_equal(flab_run(&second, false), FLAB_DROP);
 			assert_true(is_reset(&connection, &first, connection.client_next));

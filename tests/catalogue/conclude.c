@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "facts.h"
+#include "fallback.h"
 #include "history.h"
 #include "identity_check.h"
 #include "identity_judgement.h"
@@ -45,23 +46,6 @@ void conclude_free(struct conclude *conclude)
 	free(conclude);
 }
 
-/* As find_fallback() of the agent. */
-static void find_fallback(struct conclude *conclude, struct session *session, struct timespec now)
-{
-	const uint32_t exposure = FINDING_MASK(FINDING_CLEARTEXT_AUTH) | FINDING_MASK(FINDING_CLEARTEXT_MAIL);
-	if (!(session->judgement.findings & exposure) || !history_fallback_of(conclude->history, session, now))
-		return;
-	session->judgement.findings |= FINDING_MASK(FINDING_TLS_FALLBACK);
-	if (session->judgement.cause_name)
-		session->judgement.cause_name = finding_name(FINDING_TLS_FALLBACK);
-}
-
-static bool tls_was_tried_in_vain(const struct session *session)
-{
-	enum outcome outcome = session->judgement.outcome;
-	return outcome == OUTCOME_FAILED || (outcome == OUTCOME_REFUSED && (session->last.facts & FACT(STARTTLS_ASKED)));
-}
-
 void conclude_flow_event(struct conclude *conclude, const struct flow_event *event)
 {
 	struct timespec now;
@@ -73,9 +57,9 @@ void conclude_flow_event(struct conclude *conclude, const struct flow_event *eve
 	if (session->identity)
 		identity_check(checker(), session->identity, NULL, session->tls ? session->tls->server_name : NULL, time(NULL));
 	judge_identity(&session->last, session->tls, session->identity, &session->judgement);
-	find_fallback(conclude, session, now);
-	if (event->reason == EVENT_CLOSED && tls_was_tried_in_vain(session))
-		history_tls_failed(conclude->history, session, now);
+	fallback_judge(conclude->history, session, now);
+	if (event->reason == EVENT_CLOSED)
+		fallback_end(conclude->history, conclude->sessions, session, now);
 }
 
 void conclude_handshake_event(struct conclude *conclude, const struct handshake_event *event)
