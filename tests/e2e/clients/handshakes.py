@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """
 Many STARTTLS sessions, several at a time, in processes and threads: handshakes.py COUNT TRUST HOST ... For each session a
-line of JSON: the client's address and port, whether it verifies, and what it says of the handshake ("" for success).
+line of JSON: the client's address and port, when it connected, whether it verifies, and what it says of the handshake ("" for
+success).
 """
 import concurrent.futures
 import itertools
@@ -10,6 +11,7 @@ import multiprocessing
 import smtplib
 import ssl
 import sys
+import time
 
 PROCESSES, THREADS = 4, 4
 
@@ -23,6 +25,7 @@ def session(job):
         context.verify_mode = ssl.CERT_NONE
     with smtplib.SMTP(timeout=60) as client:
         client.connect(host, 25)
+        told["connected"] = time.monotonic()
         told["client"] = list(client.sock.getsockname()[:2])
         client._host = "server.example"  # the name that is checked, whatever address it is reached at
         try:
