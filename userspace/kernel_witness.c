@@ -29,6 +29,9 @@
 /* Files are read for so long at most: users may map as many as they like, and others' wait. */
 #define PROCESS_MAX_S 5 /* of one process */
 #define ROUND_MAX_S 30  /* of all of them */
+/* Places for files that are not root's: else one user's copies would keep everybody's libraries out. */
+#define USERS_FILES_MAX (WITNESS_LIBRARIES_MAX / 2)
+#define OWNER_FILES_MAX (USERS_FILES_MAX / 2) /* of one user */
 
 struct watched_file {
 	struct kernel_library told;
@@ -36,6 +39,7 @@ struct watched_file {
 	struct bpf_link *links[PROBES_MAX];
 	unsigned link_count;
 	unsigned functions; /* that it has, a bit each */
+	uid_t owner;
 	bool lasting; /* the dynamic linker's: stays, mapped or not */
 	bool mapped;  /* in the present round */
 };
@@ -217,18 +221,26 @@ static unsigned functions_of(const struct library *library)
 	return functions;
 }
 
-/* The slot for a file that is new; -ENOSPC: all are taken. Without cookies there can be one file only with each function: -ENOENT. */
-static int free_slot(const struct kernel_witness *witness, const struct library *library)
+/*
+ * The slot for a file that is new; -ENOSPC: all are taken; -EDQUOT: those for users' files, or for this one's. Without cookies
+ * there can be one file only with each function: -ENOENT.
+ */
+static int free_slot(const struct kernel_witness *witness, const struct library *library, uid_t owner)
 {
+	unsigned users = 0, owners = 0;
 	int slot = -ENOSPC;
 	for (int i = WITNESS_LIBRARIES_MAX - 1; i >= 0; i--) {
 		const struct watched_file *file = &witness->files[i];
-		if (!file->link_count)
+		if (!file->link_count) {
 			slot = i;
-		else if (!witness->has_cookies && file->functions & functions_of(library))
+			continue;
+		}
+		if (!witness->has_cookies && file->functions & functions_of(library))
 			return -ENOENT;
+		users += file->owner != 0;
+		owners += file->owner == owner;
 	}
-	return slot;
+	return owner != 0 && (users >= USERS_FILES_MAX || owners >= OWNER_FILES_MAX) ? -EDQUOT : slot;
 }
 
 static bool same_folder(const char *a, const char *b)
@@ -279,7 +291,10 @@ static void note_failure(struct kernel_witness *witness, int error)
 {
 	witness->state.failed++;
 	snprintf(witness->state.error, sizeof(witness->state.error), "%llu library files are not watched: %s",
-		 (unsigned long long)witness->state.failed, error == -ENOSPC ? "there are too many" : strerror(-error));
+		 (unsigned long long)witness->state.failed,
+		 error == -ENOSPC ? "there are too many" :
+		 error == -EDQUOT ? "users have too many of their own" :
+				    strerror(-error));
 }
 
 static time_t seconds_now(void)
@@ -306,7 +321,7 @@ static void consider(void *context, int fd, const char *name, bool lasting)
 	}
 	if (library_files_have(&witness->strangers, &identity) || seconds_now() >= witness->until)
 		return;
-	int slot = read_library(witness, fd, &library) == 0 ? free_slot(witness, &library) : -ENOENT;
+	int slot = read_library(witness, fd, &library) == 0 ? free_slot(witness, &library, status.st_uid) : -ENOENT;
 	int error = slot >= 0 ? attach(witness, (unsigned)slot, fd, &library) : slot;
 	if (error) {
 		if (slot >= 0)
@@ -318,6 +333,7 @@ static void consider(void *context, int fd, const char *name, bool lasting)
 	}
 	struct watched_file *file = &witness->files[slot];
 	file->identity = identity;
+	file->owner = status.st_uid;
 	file->lasting = lasting;
 	file->mapped = true;
 	tell(file, &library, name);

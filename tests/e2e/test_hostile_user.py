@@ -4,6 +4,7 @@ import ctypes
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import tempfile
@@ -246,6 +247,20 @@ sys.stdin.readline()
 """
 
 
+MAP_MANY_AND_SEND = """
+import mmap, os, shutil, socket, sys
+os.chdir(sys.argv[1])
+mappings = []
+for i in range(int(sys.argv[3])):
+    name = f"libgnutls-{i}.so"
+    shutil.copy(sys.argv[2], name)
+    with open(name, "rb") as file:
+        mappings.append(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ | mmap.PROT_EXEC, flags=mmap.MAP_PRIVATE))
+socket.create_connection(("192.0.2.2", 25)).recv(9)
+sys.stdin.readline()
+"""
+
+
 def was_opened(path, act):
     """Whether somebody opens the file while act() runs."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -291,6 +306,35 @@ def test_a_mapping_whose_path_looks_like_another_mapping(lab, serve, watch, trap
         assert child.returncode == 0
         agent.session()
     assert not was_opened(victims / "file", act)
+
+
+def test_more_library_files_than_there_are_places(lab, serve, watch, trap, tmp_path):
+    """One user's copies do not keep root's out."""
+    if tuple(map(int, re.findall(r"\d+", os.uname().release)[:2])) < (5, 15):
+        pytest.skip("before Linux 5.15 a probe cannot tell which file it is in, and there is one of each kind")
+    library = next(pathlib.Path("/usr/lib").glob("*/libgnutls.so.30"), None)
+    if not library:
+        pytest.skip("libgnutls.so.30 is not here")
+    folder, _ = trap
+    os.chmod(lab.scratch, 0o711)
+    serve("strip")
+    agent = watch(identity={"witness": True})
+
+    def send_with(count, where, *setpriv):
+        return lab.start("client", [*setpriv, PYTHON, "-c", MAP_MANY_AND_SEND, where, library, str(count)], watched=True,
+                         stdin=subprocess.PIPE)
+
+    def count_in(where):
+        return sum(path.startswith(f"{where}/") for path in watched_libraries(agent))
+
+    users = send_with(80, folder, "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs", "--")
+    wait_until(lambda: "users have too many of their own" in (agent.ask("status")["witness"]["error"] or ""), "the user's files are too many")
+    roots = send_with(1, tmp_path)
+    wait_until(lambda: count_in(tmp_path) == 1, "root's library is watched")
+    assert 0 < count_in(folder) <= 32, watched_libraries(agent)
+    for child in (users, roots):
+        child.communicate(b"\n", timeout=60)
+        assert child.returncode == 0
 
 
 @pytest.mark.parametrize("target", ["file", "new"])
