@@ -77,6 +77,12 @@ export DEBIAN_FRONTEND=noninteractive
 # New package lists only where the old ones do not do.
 apt --simulate install "${missing[@]}" > /dev/null 2>&1 || update
 refuse_mail_servers
-apt install "${missing[@]}" || { update && apt install "${missing[@]}"; }
+apt install "${missing[@]}" || true
 find_missing "$@"
+if [ ${#missing[@]} -gt 0 ]; then # files that the archive has no more, or a version that is too old
+	update
+	refuse_mail_servers
+	apt install "${missing[@]}"
+	find_missing "$@"
+fi
 [ ${#missing[@]} = 0 ] || fail 69 "too old in this host's package sources (is bookworm-security among them?): ${missing[*]}"
