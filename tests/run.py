@@ -100,8 +100,8 @@ def run_vm():
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     output = run.stdout.decode(errors="replace")
     cases = [line.split(": ", 2) for line in output.splitlines() if line.startswith(("passed: ", "failed: ", "skipped: "))]
-    for how, version, text in cases:  # a failure has its reason behind it
-        note("vm", f"{version}: {text}", how, text)
+    for how, version, text in cases:  # the reason is part of the text
+        note("vm", version, how, text)
     if not cases or (run.returncode and all(how != "failed" for how, _, _ in cases)):
         note("vm", "(the guests)", "failed", f"exit status {run.returncode}")
     if run.returncode:
