@@ -72,27 +72,29 @@ AS_CALLER = mkdir -p $(BUILD) && chown -R $(SUDO_UID):$(SUDO_GID) $(BUILD) && \
 endif
 endif
 
-# These four install what is missing; then a make of its own, which finds it.
+# These four install what is missing; then a make of its own, which finds it, and takes all processors unless told otherwise.
+BUILD_MAKE = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
+
 run:
 	$(Q)tools/install_packages.sh build
-	$(Q)$(AS_CALLER) $(MAKE) --no-print-directory all
+	$(Q)+$(AS_CALLER) $(BUILD_MAKE) all
 	$(Q)id smtpward >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin smtpward
 	$(Q)exec $(BUILD)/smtpwardd -f $(ARGS)
 
 check:
 	$(Q)tools/install_packages.sh build test
-	$(Q)$(AS_CALLER) $(MAKE) --no-print-directory all
-	$(Q)$(MAKE) --no-print-directory tests
+	$(Q)+$(AS_CALLER) $(BUILD_MAKE) all
+	$(Q)+$(BUILD_MAKE) tests
 	$(Q)BUILD=$(BUILD) SMTPWARD_TEST_ROOT=$(abspath $(BUILD)/test-root) tests/run.py $(SUITES)
 
 demo:
 	$(Q)tools/install_packages.sh build demo
-	$(Q)$(AS_CALLER) $(MAKE) --no-print-directory all $(BUILD)/fault_server
+	$(Q)+$(AS_CALLER) $(BUILD_MAKE) all $(BUILD)/fault_server
 	$(Q)BUILD=$(BUILD) tools/demo.sh
 
 bench:
 	$(Q)tools/install_packages.sh build demo
-	$(Q)$(AS_CALLER) $(MAKE) --no-print-directory all bench-programs
+	$(Q)+$(AS_CALLER) $(BUILD_MAKE) all bench-programs
 	$(Q)BUILD=$(BUILD) tools/bench.sh
 
 install: all
