@@ -206,17 +206,20 @@ static __always_inline void server_payload(struct __sk_buff *skb, const struct c
 
 /* ---- the end ------------------------------------------------------------------------------------------------ */
 
-/* RST and FIN. A reset counts only with the number that its receiver would take (RFC 5961), or anybody could end the
- * watching. */
+/*
+ * RST and FIN. A reset counts only with the number that its receiver would take (RFC 5961), or anybody could end the
+ * watching. A FIN counts one: who has closed, and is sent something, answers with a reset behind it.
+ */
 static __always_inline void take_end(const struct cursor *at, struct forward *forward, bool from_server)
 {
 	struct flow *flow = &forward->flow;
 	struct forward_head *head = &forward->head;
 	__u32 next = from_server ? flow->server_next : flow->client_next;
 	__s32 after = (__s32)(at->sequence + at->length - next);
+	__u8 closed = from_server ? head->server_fin : head->client_fin;
 	if (at->rst) {
-		if (after == 0 || (from_server && !flow->server_has_next))
-			close_flow(forward, head->client_fin && head->server_fin ? flow->end : FLOW_END_RESET);
+		if (after == 0 || after == closed || (from_server && !flow->server_has_next))
+			close_flow(forward, closed ? flow->end : FLOW_END_RESET);
 		return;
 	}
 	if (!at->fin || after < 0)

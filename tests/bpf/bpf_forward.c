@@ -339,6 +339,26 @@ static void a_reset_counts_only_with_its_number(void **state)
 	}
 }
 
+/* A client that is gone answers what still comes (the server's close_notify) with a reset, which stands behind its FIN. */
+static void a_reset_behind_the_clients_fin_ends_it(void **state)
+{
+	(void)state;
+	flab_needed();
+	flab_set(MODE_MONITOR, &dialogue_run_encrypted);
+	flab_forget_events();
+	struct flab_connection connection = greeted(FORM_IPV4);
+	struct segment fin = flab_segment(&connection, false, NULL, 0, FIN), reset = flab_segment(&connection, false, NULL, 0, RST);
+	flab_run(&fin, false);
+	assert_int_equal(flab_send(&connection, true, "221 bye\r\n", 9), FLAB_NEXT);
+	reset.sequence += 2;
+	flab_run(&reset, false);
+	assert_int_equal(flab_count(connection.client_port, EVENT_CLOSED), 0);
+	reset.sequence--;
+	flab_run(&reset, false);
+	assert_int_equal(flab_count(connection.client_port, EVENT_CLOSED), 1);
+	assert_int_equal(flab_event(connection.client_port, EVENT_CLOSED)->end, FLOW_END_CLIENT);
+}
+
 /* As by somebody on the way who forges a reset that the client never gets: it does not end the watching. */
 static void what_goes_on_behind_a_reset_is_a_session_again(void **state)
 {
@@ -577,6 +597,7 @@ int main(void)
 		cmocka_unit_test(retransmissions_are_no_gap),
 		cmocka_unit_test(a_hole_is_a_gap),
 		cmocka_unit_test(a_reset_counts_only_with_its_number),
+		cmocka_unit_test(a_reset_behind_the_clients_fin_ends_it),
 		cmocka_unit_test(what_goes_on_behind_a_reset_is_a_session_again),
 		cmocka_unit_test(ports_may_be_used_again),
 		cmocka_unit_test(bytes_in_the_syn),
