@@ -384,7 +384,8 @@ def as_user(argv):
 def test_exception_for_a_user(lab, serve, watch):
     serve("strip")
     agent = watch(mode="block", policy={"rules": [{"to": "any", "user": "nobody", "require": "none", "reason": "test"}]})
-    argv = [PYTHON, CLIENTS / "raw.py", "192.0.2.2", "25", json.dumps(raw_mail())]
+    script = (CLIENTS / "raw.py").read_text()  # that user may not enter the folder
+    argv = [PYTHON, "-c", script, "192.0.2.2", "25", json.dumps(raw_mail())]
     for program, stopped in ((as_user(argv), False), (argv, True)):
         report = json.loads(programs.run(lab, program).output.splitlines()[-1])
         assert (report["error"] is not None) == stopped, report
