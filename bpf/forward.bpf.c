@@ -111,12 +111,14 @@ static __always_inline enum verdict take_client(struct __sk_buff *skb, struct fo
 	return VERDICT_PASS;
 }
 
-/* A session was taken for over (by a reset that its client never got), and goes on. */
+/*
+ * A session was taken for over, and goes on: by a reset that its client never got, or since the client did not know yet that
+ * the server had closed. A FIN that was seen stays one.
+ */
 static __always_inline void reopen(struct forward *forward)
 {
 	struct flow *flow = &forward->flow;
 	forward->head.closed = forward->head.opened = 0;
-	forward->head.client_fin = forward->head.server_fin = 0;
 	flow->opened_ns = bpf_ktime_get_ns();
 	flow->flow_id = new_flow_id(flow->opened_ns);
 	flow->sequence = 0;
@@ -219,7 +221,7 @@ static __always_inline void take_end(const struct cursor *at, struct forward *fo
 	__u8 closed = from_server ? head->server_fin : head->client_fin;
 	if (at->rst) {
 		if (after == 0 || after == closed || (from_server && !flow->server_has_next))
-			close_flow(forward, closed ? flow->end : FLOW_END_RESET);
+			close_flow(forward, closed && flow->end ? flow->end : FLOW_END_RESET);
 		return;
 	}
 	if (!at->fin || after < 0)

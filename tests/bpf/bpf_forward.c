@@ -359,6 +359,28 @@ static void a_reset_behind_the_clients_fin_ends_it(void **state)
 	assert_int_equal(flab_event(connection.client_port, EVENT_CLOSED)->end, FLOW_END_CLIENT);
 }
 
+/* The server has closed, and the client does not know yet: what it sends is exposed all the same, and that session ends, too. */
+static void what_is_sent_behind_the_servers_fin(void **state)
+{
+	(void)state;
+	flab_needed();
+	flab_set(MODE_MONITOR, &dialogue_run_encrypted);
+	for (unsigned reset = 0; reset < 2; reset++) {
+		flab_forget_events();
+		struct flab_connection connection = greeted(FORM_IPV4);
+		struct segment end = flab_segment(&connection, true, NULL, 0, FIN | ACK);
+		flab_run(&end, false);
+		assert_int_equal(flab_event(connection.client_port, EVENT_CLOSED)->end, FLOW_END_SERVER);
+		assert_int_equal(SAY(&connection, LOGIN_LINE), FLAB_NEXT);
+		assert_true(flab_event(connection.client_port, EVENT_PROGRESS)->facts & FACT(AUTH_CLEAR));
+		connection.server_next++;
+		end = flab_segment(&connection, reset, NULL, 0, reset ? RST : FIN | ACK);
+		flab_run(&end, false);
+		assert_int_equal(flab_count(connection.client_port, EVENT_CLOSED), 2);
+		assert_int_equal(flab_event(connection.client_port, EVENT_CLOSED)->end, reset ? FLOW_END_RESET : FLOW_END_CLIENT);
+	}
+}
+
 /* As by somebody on the way who forges a reset that the client never gets: it does not end the watching. */
 static void what_goes_on_behind_a_reset_is_a_session_again(void **state)
 {
@@ -598,6 +620,7 @@ int main(void)
 		cmocka_unit_test(a_hole_is_a_gap),
 		cmocka_unit_test(a_reset_counts_only_with_its_number),
 		cmocka_unit_test(a_reset_behind_the_clients_fin_ends_it),
+		cmocka_unit_test(what_is_sent_behind_the_servers_fin),
 		cmocka_unit_test(what_goes_on_behind_a_reset_is_a_session_again),
 		cmocka_unit_test(ports_may_be_used_again),
 		cmocka_unit_test(bytes_in_the_syn),
