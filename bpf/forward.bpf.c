@@ -20,24 +20,6 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define SEEN_INTERVAL_NS 1000000000ULL
 
-/* ---- one segment of each direction at a time ---------------------------------------------------------------- */
-
-static __always_inline __u64 busy_key(const struct forward *forward, bool from_server)
-{
-	return forward->head.flow_id ^ (from_server ? 0 : 1ULL << 62);
-}
-
-static __always_inline bool enter(__u64 key)
-{
-	__u8 yes = 1;
-	return bpf_map_update_elem(&busy, &key, &yes, BPF_NOEXIST) == 0;
-}
-
-static __always_inline void leave(__u64 key)
-{
-	bpf_map_delete_elem(&busy, &key);
-}
-
 /* ---- the client's segments ---------------------------------------------------------------------------------- */
 
 /* Functions of their own, as client_chunk() is. */
@@ -113,17 +95,31 @@ static __always_inline enum verdict take_client(struct __sk_buff *skb, struct fo
 
 /*
  * A session was taken for over, and goes on: by a reset that its client never got, or since the client did not know yet that
- * the server had closed. A FIN that was seen stays one.
+ * the server had closed. A FIN that was seen stays one. Returns false while another packet is just ending it.
  */
-static __always_inline void reopen(struct forward *forward)
+static __always_inline bool reopen(struct forward *forward)
 {
 	struct flow *flow = &forward->flow;
+	__u64 key = busy_key(forward, BUSY_END);
+	if (!enter(key))
+		return false;
 	forward->head.closed = forward->head.opened = 0;
 	flow->opened_ns = bpf_ktime_get_ns();
 	flow->flow_id = new_flow_id(flow->opened_ns);
 	flow->sequence = 0;
 	flow->end = FLOW_END_NONE;
 	forward->head.flow_id = flow->flow_id;
+	leave(key);
+	return true;
+}
+
+/* Of a segment that meets another. Returns what is to become of it. */
+static __always_inline int turn_away(struct forward *forward)
+{
+	if (forward->flow.enforced)
+		return DROP; /* it comes again */
+	forward->head.client_lost = 1;
+	return NEXT;
 }
 
 static __always_inline int client_payload(struct __sk_buff *skb, struct scratch *packet, struct forward *forward, __u32 how)
@@ -147,16 +143,12 @@ static __always_inline int client_payload(struct __sk_buff *skb, struct scratch 
 		hold(flow);
 		return DROP;
 	}
-	if (forward->head.closed)
-		reopen(forward);
+	if (forward->head.closed && !reopen(forward))
+		return turn_away(forward);
 	open_flow(forward);
-	__u64 key = busy_key(forward, false);
-	if (!enter(key)) {
-		if (flow->enforced)
-			return DROP; /* it comes again */
-		forward->head.client_lost = 1;
-		return NEXT;
-	}
+	__u64 key = busy_key(forward, BUSY_CLIENT);
+	if (!enter(key))
+		return turn_away(forward);
 	flow->client_seen = 1;
 	enum verdict verdict = take_client(skb, forward, at, ahead);
 	if (verdict == VERDICT_BLOCK)
@@ -186,7 +178,7 @@ static __always_inline void server_payload(struct __sk_buff *skb, const struct c
 		return; /* met before */
 	if (!forward->head.closed)
 		open_flow(forward);
-	__u64 key = busy_key(forward, true);
+	__u64 key = busy_key(forward, BUSY_SERVER);
 	if (!enter(key)) {
 		forward->head.server_lost = 1;
 		return;

@@ -120,6 +120,27 @@ static __always_inline bool is_for_own(struct __sk_buff *skb, const struct curso
 	return connected;
 }
 
+/* ---- one at a time ------------------------------------------------------------------------------------------ */
+
+/* What is done to a flow by one packet at a time; two bits of its id, which change once in weeks (new_flow_id()). */
+enum busy { BUSY_SERVER = 0, BUSY_END = 1, BUSY_CLIENT = 2 };
+
+static __always_inline __u64 busy_key(const struct forward *forward, enum busy with)
+{
+	return forward->head.flow_id ^ (__u64)with << 61;
+}
+
+static __always_inline bool enter(__u64 key)
+{
+	__u8 yes = 1;
+	return bpf_map_update_elem(&busy, &key, &yes, BPF_NOEXIST) == 0;
+}
+
+static __always_inline void leave(__u64 key)
+{
+	bpf_map_delete_elem(&busy, &key);
+}
+
 /* ---- the beginning ------------------------------------------------------------------------------------------ */
 
 static __always_inline __u64 new_flow_id(__u64 now)
@@ -134,10 +155,8 @@ static __always_inline void look_up_rule(struct flow *flow)
 	rule_for(flow, &rule);
 }
 
-static __always_inline void close_flow(struct forward *forward, __u8 end)
+static __always_inline void tell_end(struct forward *forward, __u8 end)
 {
-	if (forward->head.closed)
-		return;
 	forward->head.closed = 1;
 	forward->flow.end = end;
 	if (!forward->head.opened)
@@ -147,6 +166,17 @@ static __always_inline void close_flow(struct forward *forward, __u8 end)
 		forward->flow.server.facts |= FACT(SERVER_GAP);
 	count(COUNTER_FLOWS_CLOSED);
 	emit(&forward->flow, EVENT_CLOSED);
+}
+
+/* Of two packets that end it at once, one does. */
+static __always_inline void close_flow(struct forward *forward, __u8 end)
+{
+	__u64 key = busy_key(forward, BUSY_END);
+	if (forward->head.closed || !enter(key))
+		return;
+	if (!forward->head.closed)
+		tell_end(forward, end);
+	leave(key);
 }
 
 /* Payload has come: from now on it is a session. A connection without any makes none. */

@@ -33,7 +33,7 @@ struct {
 	__type(value, struct syn);
 } syns SEC(".maps");
 
-/* Flow id of each segment that is being read; the client's has bit 62 flipped. An entry is a lock: 5.10 has no atomic
+/* Flow id of each segment that is being read, or flow that is being ended: see busy_key(). An entry is a lock: 5.10 has no atomic
  * operation that tells what was there, and LRU maps no bpf_spin_lock. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

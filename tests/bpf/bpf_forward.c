@@ -592,6 +592,41 @@ static void a_segment_that_meets_another_waits_or_is_a_gap(void **state)
 	}
 }
 
+/* As if another CPU was about to end it: that one tells, and what the client sends meanwhile is not read as the old session's. */
+static void an_end_that_meets_another_is_told_once(void **state)
+{
+	const uint8_t yes = 1;
+	struct forward_head head;
+	(void)state;
+	flab_needed();
+	for (unsigned blocking = 0; blocking < 2; blocking++) {
+		flab_forget_events();
+		flab_set(blocking ? MODE_BLOCK : MODE_MONITOR, &dialogue_run_encrypted);
+		struct flab_connection connection = greeted(FORM_IPV4);
+		struct segment end = flab_segment(&connection, true, NULL, 0, FIN | ACK);
+		assert_true(flab_head(&connection, &head));
+		uint64_t key = head.flow_id ^ 1ULL << 61;
+		assert_int_equal(bpf_map_update_elem(flab_map("busy"), &key, &yes, BPF_NOEXIST), 0);
+		flab_run(&end, false);
+		assert_int_equal(flab_count(connection.client_port, EVENT_CLOSED), 0);
+		assert_int_equal(bpf_map_delete_elem(flab_map("busy"), &key), 0);
+		flab_run(&end, false);
+		assert_int_equal(flab_count(connection.client_port, EVENT_CLOSED), 1);
+
+		assert_int_equal(bpf_map_update_elem(flab_map("busy"), &key, &yes, BPF_NOEXIST), 0);
+		struct flab_connection before = connection;
+		assert_int_equal(SAY(&connection, "NOOP\r\n"), blocking ? FLAB_DROP : FLAB_NEXT);
+		assert_int_equal(flab_count(connection.client_port, EVENT_OPENED), 1);
+		assert_int_equal(bpf_map_delete_elem(flab_map("busy"), &key), 0);
+		if (blocking)
+			connection = before;
+		SAY(&connection, "NOOP\r\n");
+		assert_int_equal(flab_count(connection.client_port, EVENT_OPENED), 2);
+		assert_int_equal(!!(facts_at_close(&connection) & FACT(CLIENT_GAP)), !blocking);
+		assert_true(bpf_map_get_next_key(flab_map("busy"), NULL, &key) < 0);
+	}
+}
+
 #define FORM(form) { frame_test_names[form], vectors_in_form, NULL, NULL, (void *)(uintptr_t)(form) }
 
 static const char *const frame_test_names[FORM_COUNT] = {
@@ -629,6 +664,7 @@ int main(void)
 		cmocka_unit_test(a_flood_of_syns_drives_nothing_out),
 		cmocka_unit_test(records_to_a_server_that_is_not_seen),
 		cmocka_unit_test(a_segment_that_meets_another_waits_or_is_a_gap),
+		cmocka_unit_test(an_end_that_meets_another_is_told_once),
 	};
 	return cmocka_run_group_tests(tests, flab_setup, flab_teardown);
 }
