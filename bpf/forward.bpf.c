@@ -103,12 +103,14 @@ static __always_inline bool reopen(struct forward *forward)
 	__u64 key = busy_key(forward, BUSY_END);
 	if (!enter(key))
 		return false;
-	forward->head.closed = forward->head.opened = 0;
-	flow->opened_ns = bpf_ktime_get_ns();
-	flow->flow_id = new_flow_id(flow->opened_ns);
-	flow->sequence = 0;
-	flow->end = FLOW_END_NONE;
-	forward->head.flow_id = flow->flow_id;
+	if (forward->head.closed) {
+		forward->head.closed = forward->head.opened = 0;
+		flow->opened_ns = bpf_ktime_get_ns();
+		flow->flow_id = new_flow_id(flow->opened_ns);
+		flow->sequence = 0;
+		flow->end = FLOW_END_NONE;
+		forward->head.flow_id = flow->flow_id;
+	}
 	leave(key);
 	return true;
 }
