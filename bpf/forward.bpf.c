@@ -212,10 +212,10 @@ static __always_inline void take_end(const struct cursor *at, struct forward *fo
 	struct forward_head *head = &forward->head;
 	__u32 next = from_server ? flow->server_next : flow->client_next;
 	__s32 after = (__s32)(at->sequence + at->length - next);
-	__u8 closed = from_server ? head->server_fin : head->client_fin;
+	__u8 fin_seen = from_server ? head->server_fin : head->client_fin;
 	if (at->rst) {
-		if (after == 0 || after == closed || (from_server && !flow->server_has_next))
-			close_flow(forward, closed && flow->end ? flow->end : FLOW_END_RESET);
+		if (after == 0 || after == fin_seen || (from_server && !flow->server_has_next))
+			close_flow(forward, fin_seen && flow->end ? flow->end : FLOW_END_RESET);
 		return;
 	}
 	if (!at->fin || after < 0)

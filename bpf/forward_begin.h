@@ -120,27 +120,6 @@ static __always_inline bool is_for_own(struct __sk_buff *skb, const struct curso
 	return connected;
 }
 
-/* ---- one at a time ------------------------------------------------------------------------------------------ */
-
-/* What is done to a flow by one packet at a time; two bits of its id, which change once in weeks (new_flow_id()). */
-enum busy { BUSY_SERVER = 0, BUSY_END = 1, BUSY_CLIENT = 2 };
-
-static __always_inline __u64 busy_key(const struct forward *forward, enum busy with)
-{
-	return forward->head.flow_id ^ (__u64)with << 61;
-}
-
-static __always_inline bool enter(__u64 key)
-{
-	__u8 yes = 1;
-	return bpf_map_update_elem(&busy, &key, &yes, BPF_NOEXIST) == 0;
-}
-
-static __always_inline void leave(__u64 key)
-{
-	bpf_map_delete_elem(&busy, &key);
-}
-
 /* ---- the beginning ------------------------------------------------------------------------------------------ */
 
 static __always_inline __u64 new_flow_id(__u64 now)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The maps that only the TC programs have. */
+/* The maps that only the TC programs have, and the lock that one of them makes. */
 #ifndef SMTPWARD_BPF_FORWARD_MAPS_H
 #define SMTPWARD_BPF_FORWARD_MAPS_H
 
@@ -41,6 +41,25 @@ struct {
 	__type(key, __u64);
 	__type(value, __u8);
 } busy SEC(".maps");
+
+/* What is done to a flow by one packet at a time; two bits of its id, which change once in weeks. */
+enum busy { BUSY_SERVER = 0, BUSY_END = 1, BUSY_CLIENT = 2 };
+
+static __always_inline __u64 busy_key(const struct forward *forward, enum busy with)
+{
+	return forward->head.flow_id ^ (__u64)with << 61;
+}
+
+static __always_inline bool enter(__u64 key)
+{
+	__u8 yes = 1;
+	return bpf_map_update_elem(&busy, &key, &yes, BPF_NOEXIST) == 0;
+}
+
+static __always_inline void leave(__u64 key)
+{
+	bpf_map_delete_elem(&busy, &key);
+}
 
 /* A flow with nothing in it: too large for the stack. Never written. */
 struct {

@@ -7,7 +7,7 @@
 
 #define FORWARD_FLOWS_MAX 16384 /* followed at once; some 1.2 kB of kernel memory each */
 #define FORWARD_NOTES_MAX 32768 /* three of a connection */
-#define FORWARD_BUSY_MAX 4096 /* segments being read at once: not more than there are CPUs */
+#define FORWARD_BUSY_MAX 4096 /* locks held at once: two to a CPU at most */
 
 /* A TCP connection, whichever way its packets go. IPv4 addresses as ::ffff:a.b.c.d, ports in host byte order. */
 struct forward_key {
